@@ -1,0 +1,52 @@
+"""Augmentation of training images: small changes of pose and exposure that a technician could have made.
+
+No horizontal flip by default: the heart lies on the left, and mirroring makes a picture of a rare condition.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lungwise.recipe import Augment
+
+
+def augment(square: NDArray[np.uint8], spec: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One random variant of an image.
+
+    Args:
+        square: uint8 [side, side].
+        spec: how far each change may go.
+        rng: the source of randomness; the same state gives the same variant.
+
+    Returns:
+        uint8 [side, side]; borders that come into view repeat the edge.
+    """
+    side = square.shape[0]
+    if spec.flip and rng.random() < 0.5:
+        square = square[:, ::-1]
+    matrix = _affine(spec, rng, side)
+    pixels = cv2.warpAffine(
+        np.ascontiguousarray(square), matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    contrast = 1.0 + rng.uniform(-spec.contrast, spec.contrast)
+    brightness = 255.0 * rng.uniform(-spec.brightness, spec.brightness)
+    if spec.contrast or spec.brightness:
+        curve = (np.arange(256) - 127.5) * contrast + 127.5 + brightness
+        pixels = cv2.LUT(pixels, np.clip(np.rint(curve), 0, 255).astype(np.uint8))
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _affine(spec: Augment, rng: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """A 2 x 3 matrix about the centre: rotation, shear, zoom, shift, each drawn uniformly within its limit."""
+    angle = math.radians(rng.uniform(-spec.rotation, spec.rotation))
+    shear = rng.uniform(-spec.shear, spec.shear)
+    zoom = 1.0 + rng.uniform(-spec.zoom, spec.zoom)
+    shift = rng.uniform(-spec.shift, spec.shift, size=2) * side
+    rotate = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    linear = zoom * rotate @ np.array([[1.0, shear], [0.0, 1.0]])
+    centre = np.full(2, (side - 1) / 2)
+    return np.column_stack([linear, centre + shift - linear @ centre])

@@ -1,0 +1,92 @@
+"""Batches for training, made from the memory-mapped pixels: shuffled, augmented, weighted, all from one seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungwise.data.augment import augment
+from lungwise.data.balance import class_weights, downsample
+from lungwise.data.store import Subset
+from lungwise.errors import DataError
+from lungwise.imaging.preprocess import Preprocess, resize, scale
+from lungwise.recipe import Augment, Recipe
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]
+"""Images float32 [n, size, size, 1], label columns int32 [n], weights float32 [n]."""
+
+
+class TrainingBatches:
+    """The training part as batches; epoch ``e`` is the same whenever and wherever it is asked for.
+
+    Args:
+        part: the training images.
+        recipe: its ``data``, ``fit.batch_size``, ``model`` and ``seed`` are used.
+        spec: from stored squares to inputs.
+
+    Raises:
+        DataError: a class has no training image, or the batch is larger than the part.
+    """
+
+    def __init__(self, part: Subset, recipe: Recipe, spec: Preprocess) -> None:
+        self.augmentation, self.spec = recipe.data.augment, spec
+        self.batch_size, self.seed = recipe.fit.batch_size, recipe.seed
+        classes = len(part.data.labels)
+        chosen = np.arange(len(part))
+        weights = class_weights(part.y, classes)
+        if recipe.data.balance == "downsample":
+            chosen = downsample(part.y, classes, recipe.seed, replace=recipe.data.replace)
+        if recipe.data.balance != "weights":
+            weights = np.ones(classes, np.float32)
+        self.y = part.y[chosen]
+        self.weights = weights[self.y]
+        self.squares = load_squares(part.data.pixels, part.rows[chosen], spec.size)
+        if self.batch_size > len(self.y):
+            raise DataError(
+                f"A batch must not be larger than the training part, but fit.batch_size is {self.batch_size} and there "
+                f"are {len(self.y)} images; lower it with --set fit.batch_size={len(self.y)}."
+            )
+
+    def __len__(self) -> int:
+        """Batches of one epoch; the remainder that fills no batch is left to the next epoch's shuffle."""
+        return len(self.y) // self.batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0."""
+        rng = np.random.default_rng([self.seed, number])
+        order = rng.permutation(len(self.y))[: len(self) * self.batch_size]
+        for rows in order.reshape(-1, self.batch_size):
+            squares = np.stack([self._variant(self.squares[row], rng) for row in rows])
+            yield scale(squares, self.spec)[..., None], self.y[rows], self.weights[rows]
+
+    def _variant(self, square: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        return square if self.augmentation == Augment() else augment(square, self.augmentation, rng)
+
+
+def load_squares(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """Stored squares at the network's size.
+
+    Args:
+        pixels: uint8 [n, stored, stored], memory-mapped.
+        rows: which rows.
+        size: the network's side, at most ``stored``.
+
+    Returns:
+        uint8 [rows, size, size].
+    """
+    if size > pixels.shape[1]:
+        raise DataError(
+            f"The recipe wants images of {size} px, but the data set was prepared at {pixels.shape[1]} px; prepare it "
+            f"again with --size {size}."
+        )
+    return np.stack([resize(np.asarray(pixels[row]), size) for row in rows])
+
+
+def plain_batches(part: Subset, spec: Preprocess, batch_size: int) -> Iterator[NDArray[np.float32]]:
+    """The images of a part in order, unchanged, as float32 [n, size, size, 1]."""
+    for index in range(math.ceil(len(part) / batch_size)):
+        rows = part.rows[index * batch_size : (index + 1) * batch_size]
+        yield scale(load_squares(part.data.pixels, rows, spec.size), spec)[..., None]

@@ -1,0 +1,32 @@
+"""What every source yields: which files there should be and what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+COLUMNS = ("path", "label", "patient", "source", "split")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images that a source names, before any of them is opened.
+
+    Args:
+        kind: "folder", "table" or "covidx".
+        root: the folder that paths are relative to.
+        rows: the columns of ``COLUMNS``, all strings; ``split`` is "" where the source says nothing.
+        notes: what the user should know, one sentence each.
+    """
+
+    kind: str
+    root: Path
+    rows: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def to_rows(records: list[tuple[str, str, str, str, str]]) -> pl.DataFrame:
+    """Rows from (path, label, patient, source, split), in the order of their paths."""
+    return pl.DataFrame(records, schema={name: pl.String() for name in COLUMNS}, orient="row").sort("path")

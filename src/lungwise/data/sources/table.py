@@ -1,0 +1,96 @@
+"""A table (CSV, TSV or parquet) with one row an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from lungwise.data.sources.folder import SPLIT_FOLDERS
+from lungwise.data.sources.listing import COLUMNS, Listing
+from lungwise.data.sources.patients import custom_pattern, guess, patient_by
+from lungwise.errors import DataError, some
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def list_table(
+    table: Path, images: Path | None = None, columns: Mapping[str, str] | None = None, patient_pattern: str | None = None
+) -> Listing:
+    """List the images of a table.
+
+    Args:
+        table: a CSV, TSV or parquet file.
+        images: the folder that the paths are relative to; the table's own by default.
+        columns: our name to the table's name, for example ``{"label": "Finding Labels"}``. ``path`` and ``label`` must
+            exist; ``patient``, ``source`` and ``split`` are used when they do.
+        patient_pattern: where there is no patient column, a regular expression on the file's stem.
+
+    Raises:
+        DataError: the table cannot be read, lacks a column, or holds an empty path, label or patient, or a bad split.
+    """
+    root = images or table.parent
+    rows = _rename(_read(table), dict(columns or {}), table)
+    notes = []
+    if "patient" not in rows.columns:
+        rows = rows.with_columns(patient=_patients(rows["path"], patient_pattern))
+        notes.append("The table has no patient column: patients come from the names of the files.")
+    if "source" not in rows.columns:
+        rows = rows.with_columns(source=pl.lit(table.stem))
+    rows = _with_split(rows, table)
+    for name in ("path", "label", "patient"):
+        empty = rows.with_row_index("line", offset=2).filter(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == ""))
+        if empty.height:
+            raise DataError(f"Every row of {table.name} must have a {name}, row {empty['line'][0]} has none; fill or drop it.")
+    return Listing("table", root, rows.with_columns(pl.col("source").fill_null("")).sort("path"), tuple(notes))
+
+
+def _read(table: Path) -> pl.DataFrame:
+    """Every column as text: patient 007 must not become 7."""
+    try:
+        if table.suffix.lower() == ".parquet":
+            return pl.read_parquet(table)
+        separator = "\t" if table.suffix.lower() == ".tsv" else ","
+        return pl.read_csv(table, separator=separator, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as cause:
+        raise DataError(f"{table} cannot be read as a table: {cause}; save it as UTF-8 CSV or parquet.") from cause
+
+
+def _rename(rows: pl.DataFrame, columns: dict[str, str], table: Path) -> pl.DataFrame:
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown:
+        raise DataError(f"--column takes one of {list(COLUMNS)} on its left side, got '{unknown[0]}'.")
+    for ours in ("path", "label"):
+        theirs = columns.get(ours, ours)
+        if theirs not in rows.columns:
+            raise DataError(
+                f"{table.name} must have a column '{theirs}' for the {ours}, it has {some(rows.columns, 12)}; "
+                f"name the right one with --column {ours}=NAME."
+            )
+    lost = [theirs for theirs in columns.values() if theirs not in rows.columns]
+    if lost:
+        raise DataError(f"{table.name} has no column '{lost[0]}', it has {some(rows.columns, 12)}; correct --column.")
+    chosen = {ours: columns.get(ours, ours) for ours in COLUMNS if columns.get(ours, ours) in rows.columns}
+    return rows.select(pl.col(theirs).cast(pl.String).alias(ours) for ours, theirs in chosen.items())
+
+
+def _patients(paths: pl.Series, patient_pattern: str | None) -> pl.Series:
+    stems = [Path(path).stem if path else "" for path in paths]
+    if patient_pattern is None:
+        return pl.Series([guess(stem)[0] for stem in stems], dtype=pl.String)
+    pattern = custom_pattern(patient_pattern)
+    return pl.Series([patient_by(pattern, stem) for stem in stems], dtype=pl.String)
+
+
+def _with_split(rows: pl.DataFrame, table: Path) -> pl.DataFrame:
+    if "split" not in rows.columns:
+        return rows.with_columns(split=pl.lit("")).select(COLUMNS)
+    known = {**SPLIT_FOLDERS, "": "", "none": "none"}
+    split = rows["split"].fill_null("").str.strip_chars().str.to_lowercase()
+    bad = split.filter(~split.is_in(list(known)))
+    if bad.len():
+        raise DataError(
+            f"Column 'split' of {table.name} must be train, validation, test, none or empty, got '{bad[0]}'; correct it."
+        )
+    return rows.with_columns(split=split.replace_strict(known, return_dtype=pl.String)).select(COLUMNS)

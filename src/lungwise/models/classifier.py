@@ -1,0 +1,78 @@
+"""Backbone and head put together: grey image in, logits out, with the feature map and embedding at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from lungwise.models.cnn import KaggleCnn
+from lungwise.models.coatnet import coatnet
+from lungwise.models.resnet import load_into, resnet50v2
+from lungwise.recipe import Head, Model
+
+
+def build_backbone(spec: Model) -> keras.Model:
+    """The backbone that a recipe names, for images of its size and channels."""
+    shape = (spec.image_size, spec.image_size, spec.channels)
+    if spec.backbone == "resnet50v2":
+        return resnet50v2(shape, spec.weights)
+    if spec.backbone == "kaggle-cnn":
+        return KaggleCnn(shape, name="kaggle_cnn")
+    return coatnet(spec.backbone, shape, spec.drop_path)
+
+
+def build_classifier(spec: Model, classes: int) -> keras.Model:
+    """A classifier as a recipe describes it.
+
+    The head returns logits; probabilities are made in one place, so that training and export cannot disagree.
+
+    Args:
+        spec: the recipe's section ``model``.
+        classes: number of classes, at least 2.
+
+    Returns:
+        A model from float32 ``[batch, size, size, 1]`` to logits ``[batch, classes]`` in float32. Its layer "features"
+        gives the last feature map and "embedding" the pooled one.
+
+    Raises:
+        WeightsError: the weights do not fit or cannot be had.
+    """
+    backbone = build_backbone(spec)
+    backbone.trainable = not spec.frozen
+    image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
+    x = image if spec.channels == 1 else layers.Concatenate(name="grey_to_colour")([image] * spec.channels)
+    # A frozen backbone runs in inference mode: its batch norms keep the statistics that its weights were trained with.
+    features = layers.Identity(name="features", dtype="float32")(backbone(x, training=False if spec.frozen else None))
+    model = keras.Model(image, _head(features, spec.head, classes), name="classifier")
+    if spec.weights not in ("none", "imagenet") and spec.backbone != "resnet50v2":
+        load_into(backbone, Path(spec.weights))
+    return model
+
+
+def _head(features: Any, spec: Head, classes: int) -> Any:
+    """Pool, Dense, ReLU, batch norm, dropout, Dense: simple enough for a closed-form Grad-CAM."""
+    pool = layers.GlobalAveragePooling2D if spec.pool == "average" else layers.Flatten
+    x = pool(name="embedding")(features)
+    if spec.width:
+        x = layers.Dense(spec.width, activation="relu", name="hidden", dtype="float32")(x)
+        if spec.batch_norm:
+            x = layers.BatchNormalization(name="hidden_norm", dtype="float32")(x)
+    x = layers.Dropout(spec.dropout, name="dropout", dtype="float32")(x)
+    return layers.Dense(classes, name="logits", dtype="float32")(x)
+
+
+def with_features(model: keras.Model) -> keras.Model:
+    """The same model with three outputs: logits, last feature map (``features``) and ``embedding``."""
+    return keras.Model(
+        model.input,
+        {
+            "logits": model.output,
+            "features": model.get_layer("features").output,
+            "embedding": model.get_layer("embedding").output,
+        },
+        name="explained",
+    )
+

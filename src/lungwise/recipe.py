@@ -1,0 +1,186 @@
+"""Recipes: everything that decides a training, as a small TOML file that is checked before anything starts."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lungwise.errors import RecipeError
+
+Backbone = Literal["coatnet0", "coatnet-pico", "resnet50v2", "kaggle-cnn"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Head(_Section):
+    """From the last feature map to the logits: pool, Dense, ReLU, batch norm, dropout, Dense."""
+
+    pool: Literal["average", "flatten"] = "average"
+    width: int = Field(default=128, ge=0, le=4096, description="units of the hidden layer; 0 leaves it out")
+    batch_norm: bool = False
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class Model(_Section):
+    """The network."""
+
+    backbone: Backbone = "coatnet-pico"
+    image_size: int = Field(default=160, ge=32, le=1024)
+    channels: Literal[1, 3] = Field(default=1, description="3 repeats the grey image for networks made for colour")
+    weights: str = Field(default="none", description="'none', 'imagenet', or the path of a Keras .weights.h5 file")
+    frozen: bool = Field(default=False, description="train the head alone")
+    drop_path: float = Field(default=0.0, ge=0, lt=1, description="stochastic depth of the last block (CoAtNet)")
+    input_range: tuple[float, float] = Field(default=(0.0, 1.0), description="input values of black and white")
+    head: Head = Head()
+
+
+class Augment(_Section):
+    """How far training images are changed at random; 0 leaves a change out."""
+
+    rotation: float = Field(default=0.0, ge=0, le=45, description="degrees to either side")
+    shear: float = Field(default=0.0, ge=0, le=1, description="horizontal shift per unit of height")
+    shift: float = Field(default=0.0, ge=0, le=0.5, description="share of the side")
+    zoom: float = Field(default=0.0, ge=0, le=0.5, description="share of the size")
+    brightness: float = Field(default=0.0, ge=0, le=0.5, description="share of the grey range")
+    contrast: float = Field(default=0.0, ge=0, le=0.9, description="share of the contrast")
+    flip: bool = Field(default=False, description="mirror left and right; changes anatomy")
+
+
+class Data(_Section):
+    """What is done with the training part."""
+
+    balance: Literal["weights", "downsample", "none"] = "weights"
+    replace: bool = Field(default=False, description="down-sample with replacement, as the original project did")
+    augment: Augment = Augment()
+
+
+class Optimiser(_Section):
+    """How the weights move."""
+
+    name: Literal["adam", "adamw", "rmsprop"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="adamw only")
+    clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0 leaves it alone")
+    warmup_epochs: float = Field(default=0.0, ge=0, description="epochs of linear rise to the learning rate")
+    schedule: Literal["plateau", "cosine"] = "plateau"
+
+
+class Plateau(_Section):
+    """Lower the learning rate when ``monitor`` stops improving."""
+
+    factor: float = Field(default=0.5, gt=0, lt=1)
+    patience: int = Field(default=2, ge=1)
+    minimum: float = Field(default=1e-7, ge=0)
+
+
+class Fit(_Section):
+    """How long and in what portions."""
+
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    early_stopping: int = Field(default=0, ge=0, description="epochs without improvement before stopping; 0 never stops")
+    plateau: Plateau = Plateau()
+
+
+class Recipe(_Section):
+    """Everything that decides a training."""
+
+    name: str
+    description: str = ""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    model: Model = Model()
+    data: Data = Data()
+    optimiser: Optimiser = Optimiser()
+    fit: Fit = Fit()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        coatnet = self.model.backbone.startswith("coatnet")
+        if coatnet and self.model.image_size % 32:
+            raise ValueError(f"model.image_size must be a multiple of 32 for {self.model.backbone}")
+        if self.model.weights == "imagenet" and self.model.backbone != "resnet50v2":
+            raise ValueError("model.weights = 'imagenet' exists for resnet50v2 only")
+        if self.model.weights == "imagenet" and self.model.channels != 3:
+            raise ValueError("model.weights = 'imagenet' needs model.channels = 3")
+        if self.model.head.pool == "flatten" and self.model.head.width == 0:
+            raise ValueError("model.head.pool = 'flatten' needs a hidden layer (model.head.width)")
+        return self
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("lungwise").joinpath("recipes")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe by name or path.
+
+    Args:
+        name: one of :func:`recipe_names`, or the path of a TOML file.
+        overrides: changes such as ``"optimiser.learning_rate=1e-4"``; values are written as in TOML, text may go bare.
+
+    Raises:
+        RecipeError: unknown recipe, or a key or value that is not allowed; the known keys are listed.
+    """
+    if name in recipe_names():
+        text = resources.files("lungwise").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
+    elif name.endswith(".toml") and Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"A recipe must be the path of a TOML file or one of {', '.join(recipe_names())}, got '{name}'.")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        raise RecipeError(f"{name} is not valid TOML: {cause}; correct it.") from cause
+    for override in overrides or []:
+        _override(values, override)
+    return parse_recipe(values)
+
+
+def parse_recipe(values: dict[str, Any]) -> Recipe:
+    """Check a dictionary against the schema; every error of pydantic becomes one sentence."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as cause:
+        error = cause.errors()[0]
+        where = ".".join(str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            known = ", ".join(_known_keys(error["loc"][:-1]))
+            raise RecipeError(f"A recipe has no key '{where}'; known here are: {known}.") from cause
+        message = str(error["msg"]).removeprefix("Value error, ")
+        came = f" (got {error['input']!r} for {where})" if where else ""
+        raise RecipeError(f"In the recipe: {message}{came}; correct it.") from cause
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in location:
+        kind = section.model_fields[str(part)].annotation
+        section = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else section
+    return list(section.model_fields)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise RecipeError(f"--set takes KEY=VALUE, for example optimiser.learning_rate=1e-4, got '{override}'.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {override}: '{section}' is a value, not a section; correct the key.")
+    values[last] = value

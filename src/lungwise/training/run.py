@@ -1,0 +1,177 @@
+"""The run directory: what was asked, what happened, and the weights; it resumes, or refuses what does not fit it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+
+from lungwise.data.store import PreparedData
+from lungwise.errors import RunError, writing
+from lungwise.files import write_json, write_text, write_whole
+from lungwise.recipe import Recipe, parse_recipe
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its results on disk.
+
+    Args:
+        folder: the run directory.
+        recipe: the resolved recipe.
+        data: the contents of ``data.json``: fingerprint, folder, labels, Preprocess, counts, audit.
+    """
+
+    folder: Path
+    recipe: Recipe
+    data: dict[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in column order."""
+        return tuple(self.data["labels"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end and the predictions were written."""
+        return (self.folder / "predictions.parquet").exists()
+
+    def history(self) -> list[dict[str, Any]]:
+        """One dictionary an epoch, oldest first."""
+        path = self.folder / "history.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def save(self, name: str, arrays: Arrays, history: list[dict[str, Any]]) -> None:
+        """Write a checkpoint and the history that led to it.
+
+        Args:
+            name: "last" (model and optimiser) or "best" (model only).
+            arrays: name to array; plain arrays, never code.
+            history: all epochs so far; kept inside the checkpoint, so the two cannot disagree after a crash.
+        """
+        packed = {**arrays, "history": np.array(json.dumps(history))}
+
+        def write(draft: Path) -> None:
+            with draft.open("wb") as file:
+                np.savez(file, **packed)
+
+        write_whole(self.folder / "checkpoints" / f"{name}.npz", write)
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write ``history.jsonl``, one line an epoch."""
+        write_text(self.folder / "history.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+
+    def load(self, name: str) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]] | None:
+        """A checkpoint's arrays and history, or None when there is no such checkpoint.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.folder / "checkpoints" / f"{name}.npz"
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            return arrays, json.loads(str(arrays.pop("history")))
+        except (OSError, ValueError, KeyError, EOFError) as cause:
+            raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause
+
+
+def start_run(folder: Path | str, recipe: Recipe, data: PreparedData) -> Run:
+    """Open a run directory for training: a new one, or one that the same recipe and data began.
+
+    Raises:
+        RunError: the directory belongs to another recipe or other data.
+        LungwiseError: it cannot be written.
+    """
+    folder = Path(folder)
+    if (folder / "recipe.toml").exists():
+        run = open_run(folder)
+        if run.recipe != recipe:
+            raise RunError(
+                f"{folder} was made by another recipe ({_difference(run.recipe, recipe)}); choose another --out, or train "
+                f"with --recipe {folder / 'recipe.toml'}."
+            )
+        if run.data["fingerprint"] != data.fingerprint:
+            raise RunError(f"{folder} was trained on other data (the fingerprints differ); choose another --out.")
+        return run
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise RunError(f"A run needs a new or empty directory, but {folder} holds other files; choose another --out.")
+    spec = data.spec.model_copy(
+        update={"size": recipe.model.image_size, "low": recipe.model.input_range[0], "high": recipe.model.input_range[1]}
+    )
+    facts = {
+        "fingerprint": data.fingerprint,
+        "folder": str(data.folder.resolve()),
+        "labels": list(data.labels),
+        "preprocess": spec.model_dump(),
+        **{key: data.facts[key] for key in ("kind", "counts", "audit", "notes", "missing", "unreadable")},
+    }
+    write_json(folder / "data.json", facts)
+    write_text(folder / "recipe.toml", tomli_w.dumps(recipe.model_dump(mode="json")))
+    return Run(folder, recipe, facts)
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open an existing run directory.
+
+    Raises:
+        RunError: it is none, or its files are damaged.
+    """
+    folder = Path(folder)
+    try:
+        recipe = parse_recipe(tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")))
+        data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        raise RunError(f"{folder} is not a run directory; train one with lungwise train DATA --out {folder}.") from cause
+    except ValueError as cause:
+        raise RunError(f"The run directory {folder} is damaged ({cause}); train again into another one.") from cause
+    return Run(folder, recipe, data)
+
+
+def environment() -> dict[str, Any]:
+    """What the run was made with: versions and the kind of machine, nothing that names a person or place."""
+    packages = ("lungwise", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless", "scikit-learn")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "command": " ".join(["lungwise", *sys.argv[1:]]) if Path(sys.argv[0]).name == "lungwise" else "",
+        "packages": versions,
+    }
+
+
+def _difference(ours: Recipe, theirs: Recipe) -> str:
+    """The first key in which two recipes differ, with both values."""
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        for key, value in values.items():
+            pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return pairs
+
+    left, right = flat(ours.model_dump()), flat(theirs.model_dump())
+    key = next(key for key in left if left[key] != right[key])
+    return f"{key} is {left[key]!r} there and {right[key]!r} here"
