@@ -16,7 +16,7 @@ class LabelSet:
     """Class names in column order: column ``i`` of every probability array belongs to ``names[i]``.
 
     Args:
-        names: at least two different, non-empty names.
+        names: at least two non-empty names that differ by more than capitals and outer blanks.
 
     Raises:
         DataError: fewer than two names, or one of them empty or repeated.
@@ -30,6 +30,8 @@ class LabelSet:
             raise DataError(f"A classifier needs at least two classes, got {came}; add images of another class.")
         if len(set(self.names)) != len(self.names) or not all(name.strip() for name in self.names):
             raise DataError(f"Class names must be different and not empty, got {list(self.names)}; rename them.")
+        if len({name.strip().casefold() for name in self.names}) != len(self.names):
+            raise DataError(f"Class names must differ by more than capitals and blanks, got {list(self.names)}; rename them.")
 
     @classmethod
     def of(cls, labels: Iterable[str]) -> LabelSet:

@@ -133,14 +133,14 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         RecipeError: unknown recipe, or a key or value that is not allowed; the known keys are listed.
     """
     if name in recipe_names():
-        text = resources.files("lungwise").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
+        data = resources.files("lungwise").joinpath("recipes", f"{name}.toml").read_bytes()
     elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        data = Path(name).read_bytes()
     else:
         raise RecipeError(f"A recipe must be the path of a TOML file or one of {', '.join(recipe_names())}, got '{name}'.")
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as cause:
+        values = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise RecipeError(f"{name} is not valid TOML: {cause}; correct it.") from cause
     for override in overrides or []:
         _override(values, override)

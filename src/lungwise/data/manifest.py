@@ -47,7 +47,8 @@ def read_manifest(path: Path) -> pl.DataFrame:
     except FileNotFoundError as cause:
         raise DataError(f"{path} does not exist; prepare the data set first: lungwise prepare SOURCE --out DIR.") from cause
     except pl.exceptions.PolarsError as cause:
-        raise DataError(f"{path} is not a readable parquet file ({cause}); prepare the data set again.") from cause
+        reason = str(cause).partition("\n")[0]
+        raise DataError(f"{path} is not a readable parquet file ({reason}); prepare the data set again.") from cause
     check(table)
     return table
 

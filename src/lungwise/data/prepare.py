@@ -84,12 +84,14 @@ def prepare(
     out = Path(out)
     listing = list_source(Path(source), images, columns, covidx, patient_pattern)
     LabelSet.of(listing.rows["label"])
-    present = pl.Series([(listing.root / path).exists() for path in listing.rows["path"]])
+    _check_unique(listing)
+    present = pl.Series([_exists(listing.root / path) for path in listing.rows["path"]], dtype=pl.Boolean)
     missing = listing.rows.filter(~present)
     _check_missing(listing, missing, out, request.allow_missing)
     plan = _plan(listing, request)
     if (ready := _already(out, plan, overwrite)) is not None:
         return ready
+    _split(listing.rows.filter(present), request)  # fails before the long work when it cannot be split
     files = [listing.root / path for path in listing.rows.filter(present)["path"]]
     _check_space(out, len(files) * request.spec.stored**2)
     draft = _draft(out, plan)
@@ -100,10 +102,25 @@ def prepare(
     return open_data(out)
 
 
+def _exists(file: Path) -> bool:
+    """Whether a file can be reached; one with an impossible name or in a closed folder counts as missing."""
+    try:
+        return file.exists()
+    except OSError:
+        return False
+
+
+def _check_unique(listing: Listing) -> None:
+    twice = listing.rows.filter(pl.col("path").is_duplicated())["path"].unique().sort().to_list()
+    if twice:
+        raise DataError(f"Every image must be listed once, but {len(twice)} stand there twice ({some(twice, 3)}); drop the rows.")
+
+
 def _check_missing(listing: Listing, missing: pl.DataFrame, out: Path, allowed: bool) -> None:
     paths, total = missing["path"].to_list(), listing.rows.height
     if paths and not allowed:
-        names = out.with_name(f"{out.name}.missing.txt")
+        place = out.absolute()
+        names = place.parent / f"{place.name}.missing.txt"
         write_text(names, "\n".join(paths) + "\n")
         parts = ", ".join(f"{split or 'no split'} {number}" for split, number in missing.group_by("split").len().sort("split").rows())
         raise DataError(
@@ -119,7 +136,7 @@ def _plan(listing: Listing, request: Request) -> str:
     digest = hashlib.sha256()
     for row in listing.rows.iter_rows():
         file = listing.root / row[0]
-        stat = file.stat() if file.exists() else None
+        stat = file.stat() if _exists(file) else None
         digest.update(repr((row, stat and stat.st_size, stat and stat.st_mtime_ns)).encode())
     keep = sorted((request.keep_split or {}).items())
     digest.update(repr((request.spec, request.fractions, request.seed, request.resplit, keep)).encode())
@@ -145,6 +162,8 @@ def _already(out: Path, plan: str, overwrite: bool) -> PreparedData | None:
 def _check_space(out: Path, needed: int) -> None:
     place = next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())
     free = shutil.disk_usage(place).free
+    begun = out / ".partial" / "pixels.npy"
+    needed -= begun.stat().st_size if begun.is_file() else 0
     if free < needed * 1.05:
         raise LungwiseError(
             f"The pixels need {needed / 1e6:.0f} MB, but {place} has {free / 1e6:.0f} MB left; free some space, choose "
@@ -167,15 +186,20 @@ def _table(rows: pl.DataFrame, facts: list[dict[str, Any]], request: Request) ->
     """The manifest: what the source said, what decoding found, and the split."""
     found = pl.DataFrame(facts, schema={name: SCHEMA[name] for name in MISSING})
     table = pl.concat([rows, found], how="horizontal").with_columns(image=pl.col("path"))
-    if request.resplit:
-        table = table.with_columns(split=pl.when(pl.col("split") == "none").then(pl.col("split")).otherwise(pl.lit("")))
     readable = table.filter(pl.col("status") == "ok")
     if readable.height == 0:
         raise DataError(f"None of the {table.height} images can be read, for example: {table['status'][0]}")
     LabelSet.of(readable["label"])
-    done = split_patients(readable, request.fractions, request.seed, request.keep_split)
+    done = _split(readable, request)
     splits = dict(zip(done["image"], done["split"], strict=True))
     return table.with_columns(split=pl.col("image").replace_strict(splits, default="none", return_dtype=pl.String))
+
+
+def _split(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
+    """The rows with ``split`` filled as the request says."""
+    if request.resplit:
+        rows = rows.with_columns(split=pl.when(pl.col("split") == "none").then(pl.col("split")).otherwise(pl.lit("")))
+    return split_patients(rows, request.fractions, request.seed, request.keep_split)
 
 
 def _finish(out: Path, draft: Path, listing: Listing, table: pl.DataFrame, request: Request, plan: str) -> None:
@@ -194,6 +218,7 @@ def _finish(out: Path, draft: Path, listing: Listing, table: pl.DataFrame, reque
         "notes": [*listing.notes, *_split_notes(table)],
         "audit": [{key: finding[key] for key in ("check", "severity", "count", "message")} for finding in findings],
         "plan": plan,
+        "synthetic": set(table["source"]) == {"phantom"},
         "fingerprint": _fingerprint(table, request.spec),
     }
     write_manifest(out / "manifest.parquet", table)

@@ -94,8 +94,9 @@ def _assign(label: str, patients: list[str], wanted: Mapping[str, float], previo
     chosen = {patient: previous[patient] for patient in patients if previous.get(patient) in ("train", *wanted)}
     open_patients = [patient for patient in patients if patient not in chosen]
     for name, share in wanted.items():
+        empty = {"train", *wanted} - {name, *chosen.values()}
         places = max(1, round(share * len(patients))) - sum(part == name for part in chosen.values())
-        for patient in open_patients[: max(0, places)]:
-            chosen[patient] = name
-        open_patients = open_patients[max(0, places) :]
+        places = max(0, min(places, len(open_patients) - len(empty)))
+        chosen |= dict.fromkeys(open_patients[:places], name)
+        open_patients = open_patients[places:]
     return chosen | dict.fromkeys(open_patients, "train")

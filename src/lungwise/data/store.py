@@ -107,18 +107,18 @@ def open_data(folder: Path | str) -> PreparedData:
     folder = Path(folder)
     try:
         facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        side = facts["preprocess"]["stored"]
     except (FileNotFoundError, NotADirectoryError) as cause:
         unfinished = (folder / ".partial").exists()
         what = "is a preparation that was interrupted" if unfinished else "is not a prepared data set"
         raise DataError(f"{folder} {what}; run lungwise prepare SOURCE --out {folder}.") from cause
-    except ValueError as cause:
+    except (ValueError, KeyError, TypeError) as cause:
         raise DataError(f"{folder / 'dataset.json'} is damaged ({cause}); prepare the data set again.") from cause
     manifest = read_manifest(folder / "manifest.parquet")
     try:
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as cause:
         raise DataError(f"{folder / 'pixels.npy'} is damaged or absent ({cause}); prepare the data set again.") from cause
-    side = facts["preprocess"]["stored"]
     present = int((manifest["status"] != "missing").sum())
     if pixels.shape != (present, side, side) or pixels.dtype != np.uint8:
         raise DataError(

@@ -7,13 +7,18 @@ single pixel is decoded, so that a small file cannot ask for gigabytes.
 from __future__ import annotations
 
 import io
+import struct
+import threading
 import warnings
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lungwise.errors import ImageError
 from lungwise.imaging.radiograph import Radiograph
@@ -28,14 +33,32 @@ MIN_SIDE = 32
 """Shortest accepted side in pixels; anything smaller is an icon, not a radiograph."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+_PILLOW_MODES = ("CMYK", "P", "PA", "LA", "1", "LAB")
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error)
+"""What Pillow raises on files that are damaged."""
 _COLOUR_TOLERANCE = 16
+_FILTERS = threading.Lock()
+"""Python's warning filters belong to the process, so only one thread at a time may change them."""
+
+# Each failure of OpenCV becomes an ImageError; its own lines on stderr would only repeat it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What decoding needs to know of a file: Pillow's format and mode, EXIF orientation, whether white is stored as 0."""
+
+    format: str
+    mode: str
+    orientation: int
+    inverted: bool
 
 
 def read(path: Path | str) -> Radiograph:
     """Read one image file.
 
     Args:
-        path: a PNG, JPEG, TIFF, BMP or DICOM file, whatever its name says.
+        path: a PNG, JPEG, TIFF or BMP file, whatever its name says.
 
     Raises:
         ImageError: the file is absent, empty, too large, of another kind, damaged, or not one still image.
@@ -62,70 +85,117 @@ def decode(data: bytes, name: str = "image") -> Radiograph:
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); fetch the file again.")
     if data[128:132] == b"DICM":
-        from lungwise.imaging.dicom import decode_dicom
-
-        return decode_dicom(data, name)
-    mode, orientation = _inspect(data, name)
-    if mode in ("CMYK", "P", "PA", "LA", "1"):
+        raise ImageError(f"{name} is a DICOM file, which this version does not read; export it as PNG.")
+    _check_whole(data, name)
+    header = _inspect(data, name)
+    # OpenCV expands palettes and keeps alpha in a PNG, but not in a TIFF.
+    if header.mode in _PILLOW_MODES and header.format != "PNG":
         pixels = _decode_with_pillow(data, name)
     else:
-        pixels = _decode_with_opencv(data, name, orientation)
-    return _to_radiograph(pixels, name)
+        pixels = _decode_with_opencv(data, name)
+    return _to_radiograph(_upright(pixels, header.orientation), header.inverted, name)
 
 
-def _inspect(data: bytes, name: str) -> tuple[str, int]:
-    """Pillow's mode and the EXIF orientation, after checking format, size and number of frames in the header."""
+def _inspect(data: bytes, name: str) -> _Header:
+    """The header, after checking format, size and number of frames in it."""
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns of a bomb; the cap below is lower than its own.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
-                width, height = header.size
-                frames = getattr(header, "n_frames", 1)
-                mode, orientation = header.mode, header.getexif().get(0x0112, 1)
+        with _FILTERS, warnings.catch_warnings():
+            # Pillow warns of odd metadata, and of a bomb beyond a higher cap than the one below.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                width, height = image.size
+                # Further pictures of a JPEG (MPO) belong to the first, such as its depth or brightness map.
+                frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+                header = _Header(str(image.format), image.mode, _orientation(image), _white_is_zero(image))
     except UnidentifiedImageError as cause:
-        raise ImageError(f"{name} is not a PNG, JPEG, TIFF, BMP or DICOM image by its content; convert or remove it.") from cause
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as cause:
-        raise ImageError(f"{name} has a damaged or oversized header ({cause}); fetch the file again.") from cause
+        raise ImageError(f"{name} is not a PNG, JPEG, TIFF or BMP image by its content; convert or remove it.") from cause
+    except Image.DecompressionBombError as cause:
+        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, {name} declares far more; shrink it first.") from cause
+    except _DAMAGE as cause:
+        raise ImageError(f"{name} has a damaged header ({cause}); fetch the file again.") from cause
     if width * height > MAX_PIXELS:
         raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, {name} declares {width} x {height}; shrink it first.")
     if min(width, height) < MIN_SIDE:
-        raise ImageError(f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {width} x {height}.")
+        raise ImageError(
+            f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {width} x {height}; fetch the original."
+        )
     if frames != 1:
         raise ImageError(f"An image must be one still picture, {name} has {frames} frames; save the one that is meant.")
-    return mode, int(orientation)
+    return header
 
 
-def _decode_with_opencv(data: bytes, name: str, orientation: int) -> NDArray[np.generic]:
-    """Grey, grey 16-bit, RGB or RGBA; OpenCV is the fastest decoder that keeps 16 bits."""
-    if _truncated_jpeg(data):
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; both decoders already apply that of a TIFF."""
+    if image.format == "TIFF":
+        return 1
+    # Pillow's own method for PNG would decode all pixels in search of a late EXIF chunk.
+    value = Image.Image.getexif(image).get(0x0112, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a 16-bit TIFF stores white as 0 (TIFF 6.0, PhotometricInterpretation), which no decoder undoes beyond 8 bits."""
+    return isinstance(image, TiffImageFile) and image.mode.startswith("I;16") and image.tag_v2.get(262) == 0
+
+
+def _check_whole(data: bytes, name: str) -> None:
+    """Refuse a PNG or JPEG that is cut off or altered: decoders fill the missing part with grey or black instead."""
+    if data.startswith(b"\x89PNG") and (chunk := _damaged_chunk(data)):
+        raise ImageError(f"{name} is damaged or cut off in its PNG data ({chunk}); fetch the file again.")
+    if data.startswith(b"\xff\xd8") and _lacks_end(data):
         raise ImageError(f"{name} is cut off: its JPEG data end before the end marker; fetch the file again.")
+
+
+def _damaged_chunk(data: bytes) -> str:
+    """Name of the first PNG chunk that fails its checksum (PNG 3rd ed., 5.3), "no end" without the last one, else ""."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return ascii(kind.decode("latin-1"))
+        if kind == b"IEND":
+            return ""
+        at = end + 4
+    return "no end"
+
+
+def _lacks_end(data: bytes) -> bool:
+    """Whether a JPEG has no end marker behind its first scan; one before it would belong to a thumbnail."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        fill = data[at + 1] == 0xFF
+        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0
+
+
+def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.generic]:
+    """Grey, grey 16-bit, RGB or RGBA; OpenCV is the fastest decoder that keeps 16 bits."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as cause:
         raise ImageError(f"{name} cannot be decoded ({cause.err}); fetch the file again.") from cause
     if pixels is None:
         raise ImageError(f"{name} cannot be decoded: its data are damaged or cut off; fetch the file again.")
-    return _upright(np.asarray(pixels), orientation)
+    return np.asarray(pixels)
 
 
 def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.generic]:
-    """Palette, bilevel and CMYK pictures, as RGB in OpenCV's channel order."""
+    """CMYK, and palette, bilevel and grey-with-alpha TIFF, as RGBA in OpenCV's channel order."""
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            rgba = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, ValueError) as cause:
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                rgba = np.asarray(image.convert("RGBA"))
+    except _DAMAGE as cause:
         raise ImageError(f"{name} cannot be decoded: {cause}; fetch the file again.") from cause
     return rgba[..., [2, 1, 0, 3]]
 
 
-def _truncated_jpeg(data: bytes) -> bool:
-    """Whether a JPEG lacks its end marker: decoders fill the missing part with grey instead of failing."""
-    return data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]
-
-
 def _upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """Undo the EXIF orientation (values 1 to 8), which OpenCV leaves alone when it reads unchanged."""
+    """Undo the EXIF orientation (values 1 to 8), which the decoders leave alone in PNG and JPEG."""
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, 0, 1)
     if orientation in (2, 3, 6, 7):
@@ -135,19 +205,21 @@ def _upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generi
     return np.ascontiguousarray(pixels)
 
 
-def _to_radiograph(pixels: NDArray[np.generic], name: str) -> Radiograph:
+def _to_radiograph(pixels: NDArray[np.generic], inverted: bool, name: str) -> Radiograph:
     """Any decoded array to 8-bit grey, saying what was changed."""
     notes = []
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"An image must have 8 or 16 bits a pixel, {name} has {pixels.dtype}; convert it first.")
     if pixels.dtype == np.uint16:
-        pixels = full_range(pixels)
+        alpha = (pixels[..., 3:].astype(np.uint32) // 257).astype(np.uint8) if pixels.ndim == 3 else None
+        pixels = full_range(pixels if alpha is None else pixels[..., :3])
+        pixels = 255 - pixels if inverted else pixels
+        pixels = pixels if alpha is None else np.concatenate([pixels, alpha], axis=2)
         notes.append("16-bit image without a window: its darkest to brightest value was mapped to black to white")
     if pixels.ndim == 3:
-        grey, coloured = _grey(pixels.astype(np.uint8))
+        pixels, coloured = _grey(pixels.astype(np.uint8))
         if coloured:
             notes.append("colour image converted to grey")
-        pixels = grey
     return Radiograph(np.ascontiguousarray(pixels, dtype=np.uint8), tuple(notes))
 
 
@@ -168,8 +240,6 @@ def full_range(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def _grey(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
     """Luminance (ITU-R BT.601) of a BGR or BGRA image laid on black, and whether it had visible colour."""
-    if pixels.shape[2] == 2:
-        return pixels[..., 0], False
     if pixels.shape[2] == 4:
         alpha = pixels[..., 3:].astype(np.uint16)
         pixels = ((pixels[..., :3] * alpha + 127) // 255).astype(np.uint8)

@@ -237,7 +237,8 @@ def _finish(run: Run, model: keras.Model, data: PreparedData, history: History) 
         raise RunError(f"{run.folder} has no best epoch; train again into another directory.")
     _assign(_variables(model, optimiser=False), saved[0], run)
     seconds = sum(record["seconds"] for record in history)
-    write_json(run.folder / "environment.json", {**environment(), "training_seconds": round(seconds, 1)})
+    facts = {"recipe": run.recipe.name, "description": run.recipe.description, "kept_epoch": len(saved[1])}
+    write_json(run.folder / "environment.json", {**facts, **environment(), "training_seconds": round(seconds, 1)})
     write_predictions(run, model, data)
     return run
 

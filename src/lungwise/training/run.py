@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -87,7 +88,7 @@ class Run:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
             return arrays, json.loads(str(arrays.pop("history")))
-        except (OSError, ValueError, KeyError, EOFError) as cause:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
             raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause
 
 
@@ -121,7 +122,7 @@ def start_run(folder: Path | str, recipe: Recipe, data: PreparedData) -> Run:
         "folder": str(data.folder.resolve()),
         "labels": list(data.labels),
         "preprocess": spec.model_dump(),
-        **{key: data.facts[key] for key in ("kind", "counts", "audit", "notes", "missing", "unreadable")},
+        **{key: data.facts[key] for key in ("kind", "counts", "audit", "notes", "missing", "unreadable", "synthetic")},
     }
     write_json(folder / "data.json", facts)
     write_text(folder / "recipe.toml", tomli_w.dumps(recipe.model_dump(mode="json")))

@@ -32,8 +32,17 @@ def list_source(
         patient_pattern: a regular expression on file stems whose first group is the patient.
 
     Raises:
-        DataError: the source does not exist or is of no known kind.
+        DataError: the source does not exist, cannot be opened or is of no known kind.
     """
+    try:
+        return _list_source(source, images, columns, covidx, patient_pattern)
+    except OSError as cause:
+        raise DataError(f"{cause.filename or source} cannot be opened: {cause.strerror}; check its permissions.") from cause
+
+
+def _list_source(
+    source: Path, images: Path | None, columns: Mapping[str, str] | None, covidx: str | None, patient_pattern: str | None
+) -> Listing:
     if images is not None and not images.is_dir():
         raise DataError(f"--images must be a folder, but {images} is none; correct the path.")
     if source.is_dir():

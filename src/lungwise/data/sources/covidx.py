@@ -50,12 +50,19 @@ def list_covidx(root: Path, version: str | None = None, images: Path | None = No
     records = []
     for path in versions[version]:
         split = _SPLITS[path.name.split("_")[0]]
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(_lines(path), start=1):
             if line.strip():
                 patient, file, label, source = parse_line(line, f"{path.name}:{number}")
                 place = on_disk.get(file)
                 records.append((place.relative_to(base).as_posix() if place else file, label, patient, source, split))
     return Listing("covidx", base, to_rows(records))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as cause:
+        raise DataError(f"{path.name} must be UTF-8 text, but byte {cause.start} is not; save it as UTF-8.") from cause
 
 
 def parse_line(line: str, where: str) -> tuple[str, str, str, str]:

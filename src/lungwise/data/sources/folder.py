@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def list_folder(root: Path, patient_pattern: str | None = None) -> Listing:
     records, other = [], 0
     for top, split in tops.items():
         for class_folder in _folders(top):
-            files = [file for file in sorted(class_folder.rglob("*")) if not _hidden(file, root) and not file.is_dir()]
+            files = [file for file in _files(class_folder) if not _hidden(file, root)]
             images = [file for file in files if file.suffix.lower() in SUFFIXES or not file.suffix]
             other += len(files) - len(images)
             records += [_record(file, root, class_folder.name, split, pattern) for file in images]
@@ -51,6 +52,15 @@ def list_folder(root: Path, patient_pattern: str | None = None) -> Listing:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _files(folder: Path) -> list[Path]:
+    """All that is no folder, at any depth; a folder that cannot be opened is an OSError and not an empty one."""
+
+    def refuse(cause: OSError) -> None:
+        raise cause
+
+    return [Path(base) / name for base, _, names in os.walk(folder, onerror=refuse) for name in names]
 
 
 def _hidden(file: Path, root: Path) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from lungwise.errors import DataError
+
 COLUMNS = ("path", "label", "patient", "source", "split")
 
 
@@ -28,5 +30,12 @@ class Listing:
 
 
 def to_rows(records: list[tuple[str, str, str, str, str]]) -> pl.DataFrame:
-    """Rows from (path, label, patient, source, split), in the order of their paths."""
+    """Rows from (path, label, patient, source, split), in the order of their paths.
+
+    Raises:
+        DataError: a name is not text, because its bytes are not UTF-8.
+    """
+    for record in records:
+        if any("\udc80" <= letter <= "\udcff" for letter in "".join(record)):
+            raise DataError(f"Names of files and folders must be UTF-8 text, got {ascii(record[0])}; rename it.")
     return pl.DataFrame(records, schema={name: pl.String() for name in COLUMNS}, orient="row").sort("path")

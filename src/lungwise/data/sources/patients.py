@@ -33,6 +33,8 @@ RULES = (
     NamingRule("nih", re.compile(r"^(\d{8})_\d{3}$")),
     # MIDRC-RICORD-1C (Tsai et al. 2021): MIDRC-RICORD-1C-419639-003251-46647-0.
     NamingRule("ricord", re.compile(r"^MIDRC-RICORD-1[A-C]-(\d+-\d+)-")),
+    # lungwise.data.phantoms (made up): phantom-00012_2 is the second film of phantom-00012.
+    NamingRule("phantom", re.compile(r"^(phantom-\d+)_\d+$")),
 )
 """Names of public collections, tried in this order."""
 

@@ -54,7 +54,8 @@ def _read(table: Path) -> pl.DataFrame:
         separator = "\t" if table.suffix.lower() == ".tsv" else ","
         return pl.read_csv(table, separator=separator, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as cause:
-        raise DataError(f"{table} cannot be read as a table: {cause}; save it as UTF-8 CSV or parquet.") from cause
+        reason = str(cause).partition("\n")[0]
+        raise DataError(f"{table} cannot be read as a table: {reason}; save it as UTF-8 CSV or parquet.") from cause
 
 
 def _rename(rows: pl.DataFrame, columns: dict[str, str], table: Path) -> pl.DataFrame:

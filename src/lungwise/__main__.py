@@ -1,0 +1,5 @@
+"""``python -m lungwise``."""
+
+from lungwise.cli.main import main
+
+main()

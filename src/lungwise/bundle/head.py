@@ -1,0 +1,89 @@
+"""The classifier's head as plain arrays: what the heat map needs besides the feature map."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungwise.errors import BundleError
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """Embedding e to logits: ``hidden = relu(e @ w1 + b1)``, ``logits = (hidden * scale + offset) @ w2 + b2``.
+
+    Without a hidden layer ``w1``, ``b1``, ``scale`` and ``offset`` are empty and ``logits = e @ w2 + b2``.
+
+    Args:
+        w1: float32 [embedding, hidden].
+        b1: float32 [hidden].
+        scale: float32 [hidden], batch normalisation folded to a factor (1 without).
+        offset: float32 [hidden], and to an addend (0 without).
+        w2: float32 [hidden or embedding, classes].
+        b2: float32 [classes].
+    """
+
+    w1: Array
+    b1: Array
+    scale: Array
+    offset: Array
+    w2: Array
+    b2: Array
+
+    def to_bytes(self) -> bytes:
+        """As an ``.npz`` file of plain arrays."""
+        buffer = io.BytesIO()
+        np.savez(buffer, w1=self.w1, b1=self.b1, scale=self.scale, offset=self.offset, w2=self.w2, b2=self.b2)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> HeadWeights:
+        """Read what :meth:`to_bytes` wrote; pickled objects are refused."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return cls(*(file[name].astype(np.float32) for name in ("w1", "b1", "scale", "offset", "w2", "b2")))
+        except (ValueError, KeyError, OSError, EOFError) as cause:
+            raise BundleError(f"head.npz of the bundle is damaged ({cause}); export it again.") from cause
+
+    def logits(self, embedding: Array) -> Array:
+        """Logits [n, classes] from embeddings [n, embedding]."""
+        if self.w1.size == 0:
+            return embedding @ self.w2 + self.b2
+        return (self._hidden(embedding) * self.scale + self.offset) @ self.w2 + self.b2
+
+    def gradient(self, embedding: Array, column: int) -> Array:
+        """Derivative of one class' logit by the embedding: float32 [n, embedding]."""
+        if self.w1.size == 0:
+            return np.broadcast_to(self.w2[:, column], embedding.shape)
+        outer = (self._hidden(embedding) > 0) * (self.scale * self.w2[:, column])
+        return np.asarray(outer @ self.w1.T, dtype=np.float32)
+
+    def _hidden(self, embedding: Array) -> Array:
+        return np.maximum(embedding @ self.w1 + self.b1, 0.0)
+
+
+def head_of(model: Any) -> HeadWeights:
+    """The head's weights of a classifier built by :func:`lungwise.models.classifier.build_classifier`.
+
+    Args:
+        model: a ``keras.Model`` with layers "logits" and, where it has them, "hidden" and "hidden_norm".
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    w2, b2 = (np.asarray(value, np.float32) for value in layers["logits"].get_weights())
+    empty = np.zeros(0, np.float32)
+    if "hidden" not in layers:
+        return HeadWeights(empty.reshape(0, 0), empty, empty, empty, w2, b2)
+    w1, b1 = (np.asarray(value, np.float32) for value in layers["hidden"].get_weights())
+    scale, offset = np.ones_like(b1), np.zeros_like(b1)
+    if "hidden_norm" in layers:
+        norm = layers["hidden_norm"]
+        gamma, beta, mean, variance = (np.asarray(value, np.float32) for value in norm.get_weights())
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        offset = beta - mean * scale
+    return HeadWeights(w1, b1, scale, offset, w2, b2)

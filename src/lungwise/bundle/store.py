@@ -1,0 +1,155 @@
+"""A bundle on disk: written whole or not at all, verified by hash whenever it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lungwise.bundle.card import model_card
+from lungwise.bundle.head import HeadWeights
+from lungwise.bundle.spec import BundleSpec
+from lungwise.errors import BundleError, writing
+
+SPEC = "lungwise.json"
+FILES = ("model.onnx", "head.npz", "README.md")
+_MAX_BYTES = 20_000_000_000
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Args:
+        spec: the contents of ``lungwise.json``.
+        onnx: the ONNX file.
+        head: the head's weights.
+        sha256: SHA-256 of ``lungwise.json``, which holds the hashes of all other files.
+    """
+
+    spec: BundleSpec
+    onnx: bytes
+    head: HeadWeights
+    sha256: str
+
+
+def write_bundle(out: Path, spec: BundleSpec, onnx: bytes, head: HeadWeights, *, overwrite: bool = False) -> Path:
+    """Write a bundle as a directory, or as one file when ``out`` ends in ``.zip``.
+
+    Args:
+        out: the place; must not exist yet unless ``overwrite``.
+        spec: without hashes; they are filled in here.
+        onnx: the ONNX file.
+        head: the head's weights.
+        overwrite: replace what is there, if it is a bundle.
+
+    Raises:
+        BundleError: the place is taken.
+        LungwiseError: it cannot be written.
+    """
+    if out.exists() and not (overwrite and _is_bundle(out)):
+        what = "another bundle; add --overwrite or choose" if _is_bundle(out) else "something else; choose"
+        raise BundleError(f"A bundle needs a free place, but {out} holds {what} another --out.")
+    files = {"model.onnx": onnx, "head.npz": head.to_bytes(), "README.md": model_card(spec).encode()}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    text = spec.model_copy(update={"files": hashes}).model_dump_json(indent=2)
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _fill(draft, {**files, SPEC: text.encode()}, zipped=out.suffix == ".zip")
+            _replace(draft, out)
+        finally:
+            _remove(draft)
+    return out
+
+
+def read_bundle(path: Path | str) -> Bundle:
+    """Read a bundle and verify every file of it.
+
+    Raises:
+        BundleError: it is none, of another format, or a file is missing, additional or changed (which one is said).
+    """
+    path = Path(path)
+    files = _read_zip(path) if path.is_file() else _read_directory(path)
+    if SPEC not in files:
+        raise BundleError(f"{path} is not a bundle: it has no {SPEC}; make one with lungwise export RUN --out {path}.")
+    try:
+        spec = BundleSpec.model_validate(json.loads(files[SPEC]))
+    except (ValidationError, ValueError) as cause:
+        reason = str(cause.errors()[0]["msg"]) if isinstance(cause, ValidationError) else str(cause)
+        raise BundleError(f"{SPEC} of {path} is damaged or of another version ({reason}); export the bundle again.") from cause
+    for name in FILES:
+        found = hashlib.sha256(files[name]).hexdigest() if name in files else "no such file"
+        if found != spec.files.get(name):
+            raise BundleError(f"{path}: {name} is not the file that was exported (SHA-256 {found}); fetch the bundle again.")
+    return Bundle(
+        spec, files["model.onnx"], HeadWeights.from_bytes(files["head.npz"]), hashlib.sha256(files[SPEC]).hexdigest()
+    )
+
+
+def _is_bundle(path: Path) -> bool:
+    if path.is_dir():
+        return (path / SPEC).is_file() or not any(path.iterdir())
+    return zipfile.is_zipfile(path)
+
+
+def _fill(draft: Path, files: Mapping[str, bytes], *, zipped: bool) -> None:
+    if zipped:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                # A fixed time, so that the same bundle has the same bytes.
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+        return
+    draft.mkdir()
+    for name, data in files.items():
+        with (draft / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _replace(draft: Path, out: Path) -> None:
+    """Move the draft to its place; an old bundle is only removed once the new one is complete."""
+    if out.is_dir():
+        old = out.with_name(f".{out.name}.old.{os.getpid()}")
+        os.replace(out, old)
+        os.replace(draft, out)
+        shutil.rmtree(old)
+    else:
+        os.replace(draft, out)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft)
+    else:
+        draft.unlink(missing_ok=True)
+
+
+def _read_directory(path: Path) -> dict[str, bytes]:
+    if not path.is_dir():
+        raise BundleError(f"A bundle must be a directory or a zip file, but {path} does not exist; correct --model.")
+    names = [name for name in (SPEC, *FILES) if (path / name).is_file()]
+    linked = [name for name in names if (path / name).is_symlink()]
+    if linked:
+        raise BundleError(f"A bundle's files must be plain files, but {linked[0]} of {path} is a link; copy the file itself.")
+    return {name: (path / name).read_bytes() for name in names}
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wanted = [info for info in archive.infolist() if info.filename in (SPEC, *FILES)]
+            if sum(info.file_size for info in wanted) > _MAX_BYTES:
+                raise BundleError(f"A bundle must have at most {_MAX_BYTES} bytes, {path} unpacks to more.")
+            return {info.filename: archive.read(info) for info in wanted}
+    except (zipfile.BadZipFile, OSError, EOFError) as cause:
+        raise BundleError(f"{path} is not a readable bundle ({cause}); fetch or export it again.") from cause

@@ -1,0 +1,91 @@
+"""One self-contained HTML file that says what a run is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from lungwise.errors import require
+from lungwise.evaluation import figures
+from lungwise.evaluation.cases import Cases
+from lungwise.evaluation.decision import Decision
+from lungwise.evaluation.metrics import roc_points
+
+CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc")
+INTENDED_USE = "Research use only. Not a medical device; not for diagnosis or for decisions about patients."
+
+_TIGHT = "\u00a0"
+"""A no-break space: an interval is never torn apart at the end of a line."""
+
+
+def percent(estimate: dict[str, float | None]) -> str:
+    """An estimate as "88.1 % [85.4, 90.6]", or a dash where it is undefined."""
+    if estimate["value"] is None:
+        return "–"
+    value, low, high = (100 * float(estimate[key] or 0.0) for key in ("value", "low", "high"))
+    return f"{value:.1f} % [{low:.1f},{_TIGHT}{high:.1f}]"
+
+
+def decimal(estimate: dict[str, float | None]) -> str:
+    """An estimate as "0.944 [0.927, 0.960]", or a dash where it is undefined."""
+    if estimate["value"] is None:
+        return "–"
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.3f} [{low:.3f},{_TIGHT}{high:.3f}]"
+
+
+def pictures(cases: Cases, decision: Decision, metrics: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The report's figures as SVG elements, by name."""
+    found, part = {}, metrics["parts"][metrics["part"]]
+    curves = {name: roc_points(cases, column) for column, name in enumerate(cases.labels)}
+    if cases.labels.positive is not None:
+        # With two classes the second curve is the first one's mirror image.
+        positive = cases.labels.positive
+        finding, other = cases.labels.names[positive], cases.labels.names[1 - positive]
+        curves = {finding: curves[finding]}
+        truth = (cases.y == positive).tolist()
+        found["scores"] = figures.score_histogram(
+            cases.prob[:, positive].tolist(), truth, decision.threshold, finding, other
+        )
+    areas = {name: decimal(part["classes"][name]["auroc"]) for name in curves}
+    found["roc"] = figures.roc_curves(curves, areas)
+    found["confusion"] = figures.confusion_matrix(part["confusion"], cases.labels.names)
+    found["classes"] = figures.class_intervals(part["classes"], CLASS_METRICS[:-1])
+    if history:
+        found["learning"] = figures.learning_curves(history, metrics["training"]["kept_epoch"])
+    return found
+
+
+def verdict(metrics: dict[str, Any]) -> list[str]:
+    """The result in plain sentences, the most important first."""
+    part = metrics["parts"][metrics["part"]]
+    where = {"test": "test images", "validation": "validation images (there is no test part)"}[metrics["part"]]
+    lines = [
+        f"On {part['images']} {where} of {part['patients']} patients it decides rightly for {percent(part['accuracy'])}; "
+        "the brackets hold the 95 % interval."
+    ]
+    for name, found in part["classes"].items():
+        lines.append(
+            f"Of 100 images of {name} it recognises {100 * (found['sensitivity']['value'] or 0):.0f}; when it says {name}, it "
+            f"is right in {100 * (found['ppv']['value'] or 0):.0f} of 100, at this part's mix of classes "
+            f"({100 * (found['prevalence']['value'] or 0):.0f} % {name})."
+        )
+    return lines
+
+
+def render(context: dict[str, Any]) -> str:
+    """Fill the template.
+
+    Args:
+        context: name, metrics, figures (SVG by name), history, recipe (text), data, environment, version, command.
+    """
+    jinja2 = require("jinja2", "train", "writing a report")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": percent, "decimal": decimal}
+    text = resources.files("lungwise.evaluation").joinpath("templates", "report.html").read_text(encoding="utf-8")
+    return str(
+        environment.from_string(text).render(
+            **context, verdict=verdict(context["metrics"]), class_metrics=CLASS_METRICS, intended_use=INTENDED_USE
+        )
+    )

@@ -1,0 +1,126 @@
+"""From the encoded frame of a DICOM image to its stored values."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
+
+from lungwise.errors import ImageError
+from lungwise.imaging.dicom_file import collecting, readable
+from lungwise.imaging.dicom_header import Header
+from lungwise.imaging.dicom_syntax import HTJ2K, JPEG_2000, NATIVE, decoder_for
+
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+"""Second byte of the markers that open a JPEG or JPEG-LS frame header (ISO 10918-1 B.1.1.3, ISO 14495-1 C.1.1)."""
+
+
+def stored_values(frame: bytes, syntax: UID, header: Header, name: str, notes: list[str]) -> NDArray[np.uint16]:
+    """Decode one frame.
+
+    Args:
+        frame: samples of a native syntax, or the codestream of an encapsulated one.
+        syntax: one that passed ``check_syntax`` and ``check_decoder``.
+        header: size and bits.
+        name: how to call the file in an error.
+        notes: receives warnings.
+
+    Returns:
+        uint16 [rows, columns], the bits stored of each sample; those above, which may hold anything, are 0 (PS3.5 8.1.1).
+
+    Raises:
+        ImageError: the data are damaged, cut off, or another picture than the header declares.
+    """
+    samples = _native(frame, header, name, notes) if syntax in NATIVE else _decoded(frame, syntax, header, name, notes)
+    return samples.astype(np.uint16) & np.uint16(2**header.stored - 1)
+
+
+def _native(frame: bytes, header: Header, name: str, notes: list[str]) -> NDArray[np.generic]:
+    """Uncompressed samples, uint8 or uint16 [rows, columns]."""
+    count = header.rows * header.columns
+    size = count * header.allocated // 8
+    if len(frame) < size:
+        raise ImageError(
+            f"{name} is cut off: {size} bytes of pixels are declared, {len(frame)} are there; fetch the file again."
+        )
+    if len(frame) > size + size % 2:
+        notes.append(f"{len(frame) - size} bytes behind the pixels were ignored")
+    return np.frombuffer(frame, f"<u{header.allocated // 8}", count).reshape(header.rows, header.columns)
+
+
+def _decoded(frame: bytes, syntax: UID, header: Header, name: str, notes: list[str]) -> NDArray[np.generic]:
+    """Samples of a compressed frame, any integer type [rows, columns]."""
+    precision = header.stored
+    allocated = header.allocated
+    if syntax != uid.RLELossless:
+        precision = _precision(frame, syntax, header, name)
+        allocated = 8 if precision <= 8 else 16
+    options: dict[str, Any] = {
+        "rows": header.rows,
+        "columns": header.columns,
+        "bits_allocated": allocated,
+        "bits_stored": precision,
+        "pixel_representation": int(header.signed),
+        "samples_per_pixel": 1,
+        "number_of_frames": 1,
+        "photometric_interpretation": "MONOCHROME2",
+    }
+    plugin = decoder_for(syntax)
+    options |= {"index": 0, "raw": True, "validate": False, "decoding_plugin": plugin}
+    with readable(name, "pixels"):
+        if plugin == "pydicom":  # the only one that warns, and as pure Python it gains nothing from threads
+            with collecting(notes):
+                return get_decoder(syntax).as_array(encapsulate([frame]), **options)[0]
+        return get_decoder(syntax).as_array(encapsulate([frame]), **options)[0]
+
+
+def _precision(frame: bytes, syntax: UID, header: Header, name: str) -> int:
+    """Bits a sample of a JPEG-family codestream, after checking that it is whole and is the picture of the header."""
+    with readable(name, "pixels"):
+        is_2000 = syntax in JPEG_2000 or syntax in HTJ2K
+        rows, columns, components, precision = _siz(frame) if is_2000 else _sof(frame)
+    if (rows, columns, components) != (header.rows, header.columns, 1):
+        raise ImageError(
+            f"{name} declares {header.columns} x {header.rows} grey pixels, but its {syntax.name} data hold "
+            f"{columns} x {rows} with {components} component(s); fetch the file again."
+        )
+    if precision > header.allocated:
+        raise ImageError(
+            f"{name} declares {header.allocated} bits, but its {syntax.name} data hold {precision}; fetch the file again."
+        )
+    if syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit) and precision != 8:
+        raise ImageError(
+            f"{name} is a JPEG of {precision} bits, but {syntax.name} is read at 8 bits only; "
+            "decompress it, for example with dcmdjpeg."
+        )
+    if frame.rfind(b"\xff\xd9") < 0:
+        raise ImageError(f"{name} is cut off: its {syntax.name} data have no end marker; fetch the file again.")
+    return precision
+
+
+def _sof(frame: bytes) -> tuple[int, int, int, int]:
+    """Rows, columns, components and precision from a JPEG or JPEG-LS frame header (ISO 10918-1 B.2.2)."""
+    if frame[:2] != b"\xff\xd8":
+        raise ValueError("no JPEG start marker")
+    at = 2
+    while at + 10 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker in _FRAME_MARKERS:
+            precision, rows, columns, components = struct.unpack_from(">BHHB", frame, at + 4)
+            return rows, columns, components, precision
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    raise ValueError("no JPEG frame header")
+
+
+def _siz(frame: bytes) -> tuple[int, int, int, int]:
+    """Rows, columns, components and precision from a bare JPEG 2000 codestream (ISO 15444-1 A.5.1)."""
+    if frame[:4] != b"\xff\x4f\xff\x51" or len(frame) < 43:
+        raise ValueError("no JPEG 2000 codestream, which must not be wrapped in a JP2 file (PS3.5 A.4.4)")
+    x, y, x_offset, y_offset = (int.from_bytes(frame[at : at + 4], "big") for at in (8, 12, 16, 20))
+    return y - y_offset, x - x_offset, int.from_bytes(frame[40:42], "big"), (frame[42] & 0x7F) + 1

@@ -1,0 +1,76 @@
+"""Where did the network look? Grad-CAM from the one forward pass that made the prediction.
+
+The head is pool, Dense, ReLU, batch norm, Dense, so the derivative of a logit by the feature map has a closed form and
+needs no automatic differentiation. Source: Selvaraju et al., "Grad-CAM", 2017, arXiv 1610.02391.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lungwise.bundle.head import HeadWeights
+
+_STRONGEST = 0.55
+
+
+def grad_cam(
+    features: NDArray[np.float32], embedding: NDArray[np.float32], head: HeadWeights, pool: str, column: int
+) -> NDArray[np.float32]:
+    """The Grad-CAM of one class for one image.
+
+    Args:
+        features: float32 [rows, columns, channels], the last feature map.
+        embedding: float32 [channels], or [rows * columns * channels] for a flattened map.
+        head: the head's weights.
+        pool: "average" or "flatten".
+        column: the class.
+
+    Returns:
+        float32 [rows, columns], at least 0, in logit units a position.
+    """
+    gradient = head.gradient(embedding[None], column)[0]
+    positions = features.shape[0] * features.shape[1]
+    if pool == "flatten":
+        weights = gradient.reshape(features.shape).mean(axis=(0, 1))
+    else:
+        weights = gradient / positions
+    return np.maximum(features @ weights, 0.0).astype(np.float32)
+
+
+def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A heat map laid over the image, with a colour scale beside it.
+
+    Args:
+        pixels: uint8 [height, width].
+        heat: float32 [rows, columns], at least 0; it is scaled to its own maximum.
+
+    Returns:
+        uint8 [height, width + scale, 3], BGR.
+    """
+    height, width = pixels.shape
+    peak = float(heat.max(initial=0.0))
+    share = heat / peak if peak > 0 else heat
+    share = np.clip(cv2.resize(share, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    alpha = (_STRONGEST * share)[..., None]
+    grey = np.repeat(pixels[..., None], 3, axis=2).astype(np.float32)
+    laid = grey * (1 - alpha) + _colour(share) * alpha
+    return np.hstack([np.rint(laid).astype(np.uint8), _scale(height, max(24, width // 16))])
+
+
+def _colour(share: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Colours of shares in [0, 1] on the "inferno" scale, float32 [..., 3], BGR."""
+    steps = np.rint(np.asarray(share) * 255).astype(np.uint8)
+    return cv2.applyColorMap(steps, cv2.COLORMAP_INFERNO).astype(np.float32)
+
+
+def _scale(height: int, width: int) -> NDArray[np.uint8]:
+    """A colour bar: weakest at the bottom, strongest at the top, on black."""
+    bar = np.zeros((height, width, 3), np.uint8)
+    ramp = np.linspace(1, 0, max(height - 2 * width // 3, 2), dtype=np.float32)[:, None]
+    top = (height - ramp.shape[0]) // 2
+    bar[top : top + ramp.shape[0], width // 3 : 2 * width // 3] = _colour(np.repeat(ramp, width - 2 * (width // 3), axis=1))[
+        :, : 2 * width // 3 - width // 3
+    ]
+    return bar

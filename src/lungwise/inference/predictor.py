@@ -1,0 +1,196 @@
+"""Ask a bundle about images: files, bytes or arrays in, results out, decoding in parallel with the network."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lungwise.bundle.store import Bundle, read_bundle
+from lungwise.errors import ImageError, LungwiseError, writing
+from lungwise.files import write_whole
+from lungwise.imaging.preprocess import to_input, to_square
+from lungwise.imaging.radiograph import Radiograph
+from lungwise.imaging.read import SUFFIXES, decode, read
+from lungwise.inference.engine import OnnxEngine
+from lungwise.inference.explain import grad_cam, overlay
+from lungwise.inference.result import Result
+
+Image = Path | str | bytes | NDArray[np.uint8]
+"""A file's path, a file's bytes, or grey pixels uint8 [height, width]."""
+BATCH = 16
+
+
+class Predictor:
+    """A loaded bundle.
+
+    Args:
+        bundle: verified; see :func:`load`.
+        threads: threads of one forward pass; 0 takes all cores.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle, self.spec = bundle, bundle.spec
+        self._engine = OnnxEngine(bundle.onnx, threads)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in column order."""
+        return self.spec.labels
+
+    def predict(self, image: Image, heatmap: Path | None = None) -> Result:
+        """The answer for one image.
+
+        Args:
+            image: a path, bytes or array.
+            heatmap: where to write the heat map as PNG, or None.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        result = self._answer([_load(image)], [_name(image, 0)], [heatmap])[0]
+        if result.status != "ok":
+            raise ImageError(result.reasons[0])
+        return result
+
+    def predict_many(self, images: Iterable[Image], heatmaps: Path | None = None) -> Iterator[Result]:
+        """Answers in the order of the images; one that cannot be read gives a result with status "error".
+
+        Args:
+            images: any number of paths, bytes or arrays; taken as they are needed, so memory stays flat.
+            heatmaps: a folder for heat maps, or None.
+        """
+        numbered = enumerate(images)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            waiting: deque[tuple[str, Path | None, Future[Radiograph | ImageError]]] = deque()
+            while True:
+                for index, image in islice(numbered, 2 * BATCH - len(waiting)):
+                    name = _name(image, index)
+                    place = heatmaps / f"{index:05d}_{Path(name).stem}.png" if heatmaps else None
+                    waiting.append((name, place, pool.submit(_load, image)))
+                if not waiting:
+                    return
+                batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+                names, places = [name for name, _, _ in batch], [place for _, place, _ in batch]
+                yield from self._answer([future.result() for _, _, future in batch], names, places)
+
+    def probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities [n, classes] of stored squares, uint8 [n, stored, stored], for evaluation on prepared data."""
+        batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
+        inputs = [np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches]
+        outputs = [self._softmax(self._engine.run(batch).logits) for batch in inputs]
+        return np.concatenate(outputs) if outputs else np.zeros((0, len(self.labels)))
+
+    def _answer(
+        self, loaded: Sequence[Radiograph | ImageError], names: Sequence[str], places: Sequence[Path | None]
+    ) -> list[Result]:
+        good = [(index, item) for index, item in enumerate(loaded) if isinstance(item, Radiograph)]
+        results = [self._error(name, item) for name, item in zip(names, loaded, strict=True)]
+        if not good:
+            return results
+        squares = [to_square(radiograph, self.spec.preprocess) for _, radiograph in good]
+        outputs = self._engine.run(np.stack([to_input(square, self.spec.preprocess) for square in squares]))
+        prob = self._softmax(outputs.logits)
+        decided = self._decide(prob)
+        for row, (index, radiograph) in enumerate(good):
+            column, place = int(decided[row]), places[index]
+            if place is not None:
+                heat = grad_cam(outputs.features[row], outputs.embedding[row], self.bundle.head, self.spec.head, column)
+                _write_png(place, overlay(radiograph.pixels, heat))
+            results[index] = self._result(names[index], radiograph, prob[row], column, place)
+        return results
+
+    def _result(self, name: str, radiograph: Radiograph, prob: NDArray[np.float64], column: int, place: Path | None) -> Result:
+        return Result(
+            path=name,
+            status="ok",
+            decision=self.labels[column],
+            probabilities=dict(zip(self.labels, prob.tolist(), strict=True)),
+            reasons=(),
+            warnings=radiograph.warnings,
+            heatmap=str(place) if place else None,
+            model=self.spec.name,
+            bundle_sha256=self.bundle.sha256,
+            intended_use=self.spec.intended_use,
+        )
+
+    def _error(self, name: str, item: Radiograph | ImageError) -> Result:
+        reasons = (str(item),) if isinstance(item, ImageError) else ()
+        return Result(
+            name, "error", None, {}, reasons, (), None, self.spec.name, self.bundle.sha256, self.spec.intended_use
+        )
+
+    def _softmax(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        scaled = logits.astype(np.float64) / self.spec.temperature
+        shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+    def _decide(self, prob: NDArray[np.float64]) -> NDArray[np.int64]:
+        rule = self.spec.decision
+        if rule.rule == "argmax":
+            return np.asarray(prob.argmax(axis=1))
+        return np.where(prob[:, rule.positive] >= rule.threshold, rule.positive, 1 - rule.positive)
+
+
+def load(path: Path | str, threads: int = 0) -> Predictor:
+    """Load a bundle (directory or zip) for prediction.
+
+    Raises:
+        BundleError: it is none, or one of its files was changed.
+    """
+    return Predictor(read_bundle(path), threads)
+
+
+def find_images(inputs: Sequence[Path]) -> list[Path]:
+    """Files named one by one, and those with an image's ending in folders and below, in order.
+
+    Raises:
+        LungwiseError: a folder holds no image.
+    """
+    found: list[Path] = []
+    for place in inputs:
+        if not place.is_dir():
+            found.append(place)
+            continue
+        inside = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+        if not inside:
+            raise LungwiseError(f"A folder to predict must hold images, but {place} has none; name another.")
+        found += inside
+    return found
+
+
+def _load(image: Image) -> Radiograph | ImageError:
+    """Read one image; its error is an answer too, so that a batch goes on."""
+    try:
+        if isinstance(image, bytes):
+            return decode(image)
+        if isinstance(image, np.ndarray):
+            return _from_array(image)
+        return read(Path(image))
+    except ImageError as error:
+        return error
+
+
+def _from_array(pixels: NDArray[np.uint8]) -> Radiograph:
+    if pixels.ndim != 2 or pixels.dtype != np.uint8 or not pixels.size:
+        raise ImageError(f"An array must be uint8 [height, width], got {pixels.dtype} {list(pixels.shape)}; convert it first.")
+    return Radiograph(pixels)
+
+
+def _name(image: Image, index: int) -> str:
+    return str(image) if isinstance(image, Path | str) else f"image {index}"
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    coded, data = cv2.imencode(".png", pixels)
+    if not coded:
+        raise LungwiseError(f"The heat map {path} could not be encoded; choose another --heatmaps folder.")
+    with writing(path):
+        write_whole(path, lambda draft: draft.write_bytes(data.tobytes()))

@@ -1,0 +1,76 @@
+"""The answer for one image, the same from every door."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CSV_COLUMNS = ("path", "status", "decision")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer for one image.
+
+    Args:
+        path: the file, or a name for bytes and arrays.
+        status: "ok" or "error".
+        decision: the class decided for; None on error.
+        probabilities: class to probability; empty on error.
+        reasons: why there is no decision.
+        warnings: what a reader should know of the image.
+        heatmap: path of the written heat map, or None.
+        model: name of the bundle.
+        bundle_sha256: which bundle exactly.
+        intended_use: the sentence that stands beside every result.
+    """
+
+    path: str
+    status: str
+    decision: str | None
+    probabilities: dict[str, float]
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    heatmap: str | None
+    model: str
+    bundle_sha256: str
+    intended_use: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return {
+            "path": self.path,
+            "status": self.status,
+            "decision": self.decision,
+            "probabilities": self.probabilities,
+            "conformal_set": None,
+            "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
+            "heatmap": self.heatmap,
+            "model": self.model,
+            "bundle_sha256": self.bundle_sha256,
+            "intended_use": self.intended_use,
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON; NaN cannot occur."""
+        return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False)
+
+
+def csv_header(labels: tuple[str, ...]) -> list[str]:
+    """Column names of :func:`csv_row`."""
+    return [*CSV_COLUMNS, *(f"prob_{label}" for label in labels), "reasons", "warnings", "heatmap", "model", "bundle_sha256"]
+
+
+def csv_row(result: Result, labels: tuple[str, ...]) -> list[str]:
+    """One image as cells; text that a spreadsheet would run as a formula is defused."""
+    probabilities = [f"{result.probabilities[label]:.6f}" if result.probabilities else "" for label in labels]
+    texts = ("; ".join(result.reasons), "; ".join(result.warnings), result.heatmap or "", result.model, result.bundle_sha256)
+    cells = [result.path, result.status, result.decision or ""]
+    return [*map(defuse, cells), *probabilities, *map(defuse, texts)]
+
+
+def defuse(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection")."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

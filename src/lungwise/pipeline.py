@@ -1,0 +1,121 @@
+"""Where the rooms meet: steps that need the training side and the frozen side at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lungwise.bundle.export import prove, to_onnx
+from lungwise.bundle.head import head_of
+from lungwise.bundle.spec import BundleSpec, DecisionSpec
+from lungwise.bundle.store import write_bundle
+from lungwise.data.batches import plain_batches
+from lungwise.data.store import PreparedData, open_data
+from lungwise.errors import DataError, LungwiseError
+from lungwise.evaluation.compare import read_metrics
+from lungwise.evaluation.decision import Decision
+from lungwise.evaluation.evaluate import Background, evaluate_predictions, evaluate_run
+from lungwise.imaging.preprocess import Preprocess
+from lungwise.inference.predictor import Predictor
+from lungwise.training.run import Run, open_run
+
+_SAMPLES = 16
+
+
+def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, overwrite: bool = False) -> Path:
+    """Freeze a finished run into a bundle.
+
+    The run is evaluated first where it was not, because the bundle carries its threshold and results.
+
+    Args:
+        folder: the run directory.
+        out: the bundle's place, a new directory or a name ending in ``.zip``.
+        name: the model's name; the run directory's by default.
+        overwrite: replace a bundle that is there.
+
+    Returns:
+        ``out`` as a path.
+
+    Raises:
+        RunError: the run is none or not finished.
+        BundleError: ONNX differs from Keras, or the place is taken; nothing was written.
+    """
+    # Imported here, because the other half of this module works without Keras.
+    from lungwise.models.classifier import with_features
+    from lungwise.training.fit import load_model
+
+    run = open_run(folder)
+    metrics = read_metrics(run.folder) if (run.folder / "metrics.json").exists() else evaluate_run(run.folder)
+    model = with_features(load_model(run))
+    head = head_of(model)
+    spec = _spec(run, metrics, name or run.folder.resolve().name)
+    onnx = to_onnx(model, str(run.folder))
+    worst = prove(onnx, model, head, _samples(run, spec.preprocess))
+    spec = spec.model_copy(update={"provenance": {**spec.provenance, "onnx_difference": worst}})
+    return write_bundle(Path(out), spec, onnx, head, overwrite=overwrite)
+
+
+def _spec(run: Run, metrics: dict[str, Any], name: str) -> BundleSpec:
+    environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    data = {key: run.data[key] for key in ("fingerprint", "counts", "audit", "notes")}
+    return BundleSpec(
+        name=name,
+        labels=run.labels,
+        preprocess=Preprocess(**run.data["preprocess"]),
+        decision=DecisionSpec(**metrics["decision"]),
+        head=run.recipe.model.head.pool,
+        synthetic=run.data["synthetic"],
+        metrics={"part": metrics["part"], "results": metrics["parts"][metrics["part"]]},
+        provenance={**data, "recipe": run.recipe.model_dump(mode="json"), "packages": environment["packages"]},
+    )
+
+
+def _samples(run: Run, spec: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Inputs to prove the export on: validation images where the data set is still there, else seeded noise."""
+    try:
+        data = open_data(run.data["folder"])
+        if data.fingerprint == run.data["fingerprint"] and len(data.validation):
+            return next(plain_batches(data.validation, spec, _SAMPLES))
+    except DataError:
+        pass  # The prepared data may have been moved away; the proof then uses noise.
+    rng = np.random.default_rng(0)
+    return rng.uniform(spec.low, spec.high, (_SAMPLES, spec.size, spec.size, 1)).astype(np.float32)
+
+
+def bundle_predictions(predictor: Predictor, data: PreparedData) -> pl.DataFrame:
+    """A bundle's predictions on a prepared data set, in the layout of ``predictions.parquet``.
+
+    Raises:
+        DataError: the classes differ, or the data were prepared in another way than the bundle expects.
+    """
+    spec = predictor.spec
+    unknown = sorted(set(data.labels) - set(spec.labels))
+    if unknown:
+        raise DataError(f"The data's classes must be the bundle's {list(spec.labels)}, but '{unknown[0]}' is not; rename it.")
+    if (data.spec.stored, data.spec.fit) != (spec.preprocess.stored, spec.preprocess.fit):
+        raise DataError(
+            f"The data must be prepared as the bundle expects (--size {spec.preprocess.stored} --fit {spec.preprocess.fit}), "
+            f"but they are {data.spec.stored} px, {data.spec.fit}; prepare them again."
+        )
+    part = data.part("train", "validation", "test")
+    prob = predictor.probabilities(data.pixels[part.rows])
+    columns = [pl.Series(f"prob_{label}", prob[:, column]) for column, label in enumerate(spec.labels)]
+    return part.manifest.select("image", "patient", "source", "split", "label").with_columns(columns)
+
+
+def evaluate_bundle(predictor: Predictor, data: PreparedData, out: Path) -> dict[str, Any]:
+    """Evaluate a bundle on a prepared data set, with the bundle's own threshold, into ``out``."""
+    if out.exists() and not out.is_dir():
+        raise LungwiseError(f"--out must be a directory, but {out} is a file; choose another.")
+    decision = Decision(**predictor.spec.decision.model_dump())
+    background = Background(
+        name=f"{predictor.spec.name} on {data.folder.resolve().name}",
+        description=f"Bundle {predictor.bundle.sha256[:12]}, evaluated on a prepared data set.",
+        data=data.facts,
+        decision=decision,
+    )
+    return evaluate_predictions(bundle_predictions(predictor, data), background, out)

@@ -1,0 +1,90 @@
+"""Small X-ray collections and encoders that many tests share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+Encode = Callable[..., bytes]
+MakeFolder = Callable[..., Path]
+MakeManifest = Callable[..., pl.DataFrame]
+
+
+def _encode(pixels: NDArray[Any], kind: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    (image.convert(mode) if mode else image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def encode() -> Encode:
+    """``encode(pixels, kind="PNG", mode=None, **options)``: an image file's bytes, written by Pillow."""
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def ramp() -> NDArray[np.uint8]:
+    """uint8 [48, 64]: black at the left, white at the right, a grey block in the upper left corner."""
+    pixels = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    pixels[:12, :20] = 90
+    return pixels
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> MakeFolder:
+    """``make_folder({"NORMAL": 5, "PNEUMONIA": 5}, films=2)``: a folder of class folders, patients named in the files."""
+
+    def make(classes: Mapping[str, int], films: int = 2, name: str = "xrays", side: int = 32) -> Path:
+        root = tmp_path / name
+        for column, (label, patients) in enumerate(classes.items()):
+            (root / label).mkdir(parents=True)
+            for patient in range(patients):
+                for film in range(films):
+                    rng = np.random.default_rng([column, patient, film])
+                    grey = rng.integers(0, 256, (side, side + 8), dtype=np.uint8)
+                    stem = f"{Path(label).name.lower()}{patient}-{'abcdefgh'[film]}"
+                    (root / label / f"{stem}.png").write_bytes(_encode(grey))
+        return root
+
+    return make
+
+
+@pytest.fixture
+def two_classes(make_folder: MakeFolder) -> Path:
+    """Two classes of five patients with two films each."""
+    return make_folder({"NORMAL": 5, "PNEUMONIA": 5})
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> MakeManifest:
+    """``make_manifest(image=["a", "b"], ...)``: a valid manifest; columns that are not given have plain values."""
+
+    def make(**columns: list[str]) -> pl.DataFrame:
+        number = len(next(iter(columns.values())))
+        names = [f"i{row}" for row in range(number)]
+        plain: dict[str, list[Any]] = {
+            "image": names,
+            "path": names,
+            "label": ["normal"] * number,
+            "patient": [f"p{row}" for row in range(number)],
+            "source": ["clinic"] * number,
+            "split": ["train"] * number,
+            "width": [64] * number,
+            "height": [48] * number,
+            "sha256": [f"hash{row}" for row in range(number)],
+            "phash": ["0" * 16] * number,
+            "view": [""] * number,
+            "status": ["ok"] * number,
+        }
+        return pl.DataFrame({**plain, **columns}).with_columns(pl.col("width", "height").cast(pl.Int32))
+
+    return make
