@@ -13,6 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lungwise.data.store import PreparedData
+from tests import factory
+
 Encode = Callable[..., bytes]
 MakeFolder = Callable[..., Path]
 MakeManifest = Callable[..., pl.DataFrame]
@@ -88,3 +91,22 @@ def make_manifest() -> MakeManifest:
         return pl.DataFrame({**plain, **columns}).with_columns(pl.col("width", "height").cast(pl.Int32))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """A prepared data set of phantoms, three classes, 40 px."""
+    return factory.small_data(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_run(small_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished and evaluated run on ``small_data``; do not write into it."""
+    # Imported here, so that tests without a network never wait for TensorFlow.
+    from lungwise.evaluation.evaluate import evaluate_run
+    from lungwise.training.fit import train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(small_data, factory.tiny_recipe(), folder)
+    evaluate_run(folder)
+    return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lungwise import errors
-from lungwise.errors import LungwiseError, MissingExtra, require, some, writing
+from lungwise.errors import LungwiseError, MissingExtraError, require, some, writing
 
 SENTENCES = [
     (errno.ENOSPC, "There is no room left to write out; free some space or choose another --out."),
@@ -49,7 +49,7 @@ def test_require_gives_the_module() -> None:
 
 
 def test_require_says_what_to_install() -> None:
-    with pytest.raises(MissingExtra) as caught:
+    with pytest.raises(MissingExtraError) as caught:
         require("lungwise_absent", "dicom", "reading DICOM")
     assert str(caught.value) == (
         "reading DICOM needs 'lungwise_absent', which is not installed: pip install 'lungwise[dicom]'."
@@ -63,6 +63,8 @@ def test_some_names_the_first_and_counts_the_rest(names: list[object], text: str
     assert some(names, limit=2) == text
 
 
-@pytest.mark.parametrize("kind", ["DataError", "ImageError", "RecipeError", "RunError", "WeightsError", "BundleError", "MissingExtra"])
+@pytest.mark.parametrize(
+    "kind", ["DataError", "ImageError", "RecipeError", "RunError", "WeightsError", "BundleError", "MissingExtraError"]
+)
 def test_every_error_is_a_lungwise_error(kind: str) -> None:
     assert issubclass(getattr(errors, kind), LungwiseError)

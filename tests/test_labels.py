@@ -29,7 +29,10 @@ def test_index_is_the_place_in_the_names() -> None:
         (("normal",), "A classifier needs at least two classes, got only 'normal'; add images of another class."),
         (("a", "a"), "Class names must be different and not empty, got ['a', 'a']; rename them."),
         (("a", " "), "Class names must be different and not empty, got ['a', ' ']; rename them."),
-        (("NORMAL", "Normal"), "Class names must differ by more than capitals and blanks, got ['NORMAL', 'Normal']; rename them."),
+        (
+            ("NORMAL", "Normal"),
+            "Class names must differ by more than capitals and blanks, got ['NORMAL', 'Normal']; rename them.",
+        ),
         (("a", "a "), "Class names must differ by more than capitals and blanks, got ['a', 'a ']; rename them."),
     ],
 )

@@ -111,9 +111,7 @@ def test_values_must_fit_together(model: dict[str, object], rule: str) -> None:
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("best")
-    assert str(caught.value) == (
-        f"A recipe must be the path of a TOML file or one of {', '.join(recipe_names())}, got 'best'."
-    )
+    assert str(caught.value) == (f"A recipe must be the path of a TOML file or one of {', '.join(recipe_names())}, got 'best'.")
 
 
 @pytest.mark.parametrize("content", [b"name = ", b'name = "\xe9"'], ids=["syntax", "not UTF-8"])

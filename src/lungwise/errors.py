@@ -38,7 +38,7 @@ class BundleError(LungwiseError):
     """A bundle cannot be written, or is not what it says it is."""
 
 
-class MissingExtra(LungwiseError):
+class MissingExtraError(LungwiseError):
     """An optional part of Lungwise is not installed."""
 
 
@@ -51,12 +51,14 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         purpose: what the user was doing, as the sentence's subject ("training").
 
     Raises:
-        MissingExtra: the module is not installed.
+        MissingExtraError: the module is not installed.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as cause:
-        raise MissingExtra(f"{purpose} needs '{module}', which is not installed: pip install 'lungwise[{extra}]'.") from cause
+        raise MissingExtraError(
+            f"{purpose} needs '{module}', which is not installed: pip install 'lungwise[{extra}]'."
+        ) from cause
 
 
 def some(names: Sequence[object], limit: int = 5) -> str:

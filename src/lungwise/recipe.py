@@ -37,6 +37,7 @@ class Model(_Section):
     frozen: bool = Field(default=False, description="train the head alone")
     drop_path: float = Field(default=0.0, ge=0, lt=1, description="stochastic depth of the last block (CoAtNet)")
     input_range: tuple[float, float] = Field(default=(0.0, 1.0), description="input values of black and white")
+    standardise: bool = Field(default=False, description="give each image mean 0 and deviation 1, so that exposure is unseen")
     head: Head = Head()
 
 
@@ -49,6 +50,7 @@ class Augment(_Section):
     zoom: float = Field(default=0.0, ge=0, le=0.5, description="share of the size")
     brightness: float = Field(default=0.0, ge=0, le=0.5, description="share of the grey range")
     contrast: float = Field(default=0.0, ge=0, le=0.9, description="share of the contrast")
+    gamma: float = Field(default=0.0, ge=0, le=1, description="tone curve: exponent between exp(-gamma) and exp(gamma)")
     flip: bool = Field(default=False, description="mirror left and right; changes anatomy")
 
 

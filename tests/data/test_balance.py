@@ -42,7 +42,9 @@ def test_the_seed_decides_the_draw() -> None:
     assert tuple(downsample(Y, 3, seed=3)) == tuple(downsample(Y, 3, seed=3))
 
 
-@pytest.mark.parametrize("balance", [class_weights, lambda y, classes: downsample(y, classes, 0)], ids=["weights", "downsample"])
+@pytest.mark.parametrize(
+    "balance", [class_weights, lambda y, classes: downsample(y, classes, 0)], ids=["weights", "downsample"]
+)
 def test_a_class_without_images_is_refused(balance: Callable[[NDArray[np.int32], int], object]) -> None:
     with pytest.raises(DataError) as caught:
         balance(np.array([0, 0, 2], np.int32), 3)

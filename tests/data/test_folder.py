@@ -137,7 +137,9 @@ def test_a_closed_folder_is_an_error_and_not_an_empty_class(tmp_path: Path, monk
 
 
 def test_a_source_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^A source must be a folder or a table, but .*/no does not exist; correct the path\.$"):
+    with pytest.raises(
+        DataError, match=r"^A source must be a folder or a table, but .*/no does not exist; correct the path\.$"
+    ):
         list_source(tmp_path / "no")
 
 

@@ -83,7 +83,5 @@ def test_counts_are_of_readable_images_in_the_order_of_the_parts(make_manifest: 
 
 
 def test_conflicts_are_patients_in_more_than_one_part(make_manifest: MakeManifest) -> None:
-    table = make_manifest(
-        patient=["p", "p", "q", "q", "r", "r"], split=["train", "test", "train", "none", "test", "test"]
-    )
+    table = make_manifest(patient=["p", "p", "q", "q", "r", "r"], split=["train", "test", "train", "none", "test", "test"])
     assert conflicts(table) == ["p"]

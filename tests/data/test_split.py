@@ -91,7 +91,9 @@ def test_images_set_aside_stay_aside() -> None:
 
 def test_a_patient_of_the_given_test_part_is_not_moved_into_validation() -> None:
     """Their other images stay in training, where the audit reports them."""
-    table = pl.concat([rows(normal=8, sick=8).with_columns(split=pl.lit("train")), rows(sick=1).with_columns(split=pl.lit("test"))])
+    table = pl.concat(
+        [rows(normal=8, sick=8).with_columns(split=pl.lit("train")), rows(sick=1).with_columns(split=pl.lit("test"))]
+    )
     done = split_patients(table, Fractions(validation=0.8, test=0.1))
     assert set(done.filter(pl.col("patient") == "sick0")["split"]) == {"train", "test"}
 

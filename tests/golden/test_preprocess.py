@@ -53,7 +53,8 @@ def test_grey_values_become_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode"), [("PNG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("TIFF", "L"), ("BMP", "RGB")]
+    ("kind", "mode"),
+    [("PNG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("TIFF", "L"), ("BMP", "RGB")],
 )
 def test_the_same_picture_in_any_lossless_form_is_the_same_input(encode: Encode, kind: str, mode: str) -> None:
     spec = Preprocess(stored=64, size=32)

@@ -69,7 +69,9 @@ def test_previous_parts_are_kept(table: pl.DataFrame, seed: int, data: st.DataOb
 
 @quick
 @given(collections(), collections(fewest=0), shares(), seeds)
-def test_added_rows_move_nobody_who_was_there(table: pl.DataFrame, added: pl.DataFrame, fractions: Fractions, seed: int) -> None:
+def test_added_rows_move_nobody_who_was_there(
+    table: pl.DataFrame, added: pl.DataFrame, fractions: Fractions, seed: int
+) -> None:
     before = parts(split_patients(table, fractions, seed))
     new = added.with_columns(patient=pl.lit("new") + pl.col("patient")).filter(pl.col("label").is_in(table["label"].implode()))
     after = parts(split_patients(pl.concat([table, new]), fractions, seed, before))

@@ -77,6 +77,8 @@ def _results(metrics: dict[str, Any]) -> list[str]:
 
 def _data(provenance: dict[str, Any]) -> list[str]:
     counts = provenance.get("counts", {})
-    lines = [f"- {split}: " + ", ".join(f"{number} {label}" for label, number in found.items()) for split, found in counts.items()]
+    lines = [
+        f"- {split}: " + ", ".join(f"{number} {label}" for label, number in found.items()) for split, found in counts.items()
+    ]
     findings = [f"- {finding['severity']}: {finding['message']}" for finding in provenance.get("audit", [])]
     return [*(lines or ["- not recorded"]), *findings, f"- fingerprint: {provenance.get('fingerprint', 'not recorded')}", ""]

@@ -75,8 +75,11 @@ def prove(onnx: bytes, explained: Any, head: HeadWeights, samples: NDArray[np.fl
 
 
 def difference(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> float:
-    """Largest difference of two arrays, relative to the largest value of theirs where that is above 1."""
-    if ours.shape != theirs.shape:
+    """Largest difference of two arrays, relative to the largest value of theirs where that is above 1.
+
+    Arrays of different shapes, and values that are not finite, differ infinitely: NaN would slip through a comparison.
+    """
+    if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return float("inf")
     scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
     return float(np.abs(ours.astype(np.float64) - theirs).max(initial=0.0)) / scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,14 @@ class HeadWeights:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 return cls(*(file[name].astype(np.float32) for name in ("w1", "b1", "scale", "offset", "w2", "b2")))
-        except (ValueError, KeyError, OSError, EOFError) as cause:
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as cause:
             raise BundleError(f"head.npz of the bundle is damaged ({cause}); export it again.") from cause
 
     def logits(self, embedding: Array) -> Array:
         """Logits [n, classes] from embeddings [n, embedding]."""
         if self.w1.size == 0:
-            return embedding @ self.w2 + self.b2
-        return (self._hidden(embedding) * self.scale + self.offset) @ self.w2 + self.b2
+            return np.asarray(embedding @ self.w2 + self.b2, dtype=np.float32)
+        return np.asarray((self._hidden(embedding) * self.scale + self.offset) @ self.w2 + self.b2, dtype=np.float32)
 
     def gradient(self, embedding: Array, column: int) -> Array:
         """Derivative of one class' logit by the embedding: float32 [n, embedding]."""
@@ -65,7 +66,7 @@ class HeadWeights:
         return np.asarray(outer @ self.w1.T, dtype=np.float32)
 
     def _hidden(self, embedding: Array) -> Array:
-        return np.maximum(embedding @ self.w1 + self.b1, 0.0)
+        return np.asarray(np.maximum(embedding @ self.w1 + self.b1, 0.0), dtype=np.float32)
 
 
 def head_of(model: Any) -> HeadWeights:

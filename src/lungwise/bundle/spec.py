@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,7 +18,7 @@ class DecisionSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: str
+    rule: Literal["argmax", "youden"]
     positive: int
     threshold: float = Field(ge=0, le=1)
     fitted_on: str
@@ -39,7 +39,7 @@ class BundleSpec(BaseModel):
         metrics: a summary of ``metrics.json``, for the model card.
         provenance: recipe, data fingerprint and counts, environment.
         intended_use: the sentence that stands beside every result.
-        files: SHA-256 of every other file of the bundle.
+        files: SHA-256 of every file of the bundle; its own is taken with zeros in that place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,9 +48,9 @@ class BundleSpec(BaseModel):
     name: str
     labels: tuple[str, ...] = Field(min_length=2)
     preprocess: Preprocess
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     decision: DecisionSpec
-    head: str
+    head: Literal["average", "flatten"]
     synthetic: bool = False
     metrics: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -61,6 +61,6 @@ class BundleSpec(BaseModel):
     def _consistent(self) -> BundleSpec:
         if self.format != FORMAT:
             raise ValueError(f"format must be {FORMAT} for this version of Lungwise, got {self.format}")
-        if self.decision.rule == "youden" and not (len(self.labels) == 2 and self.decision.positive in (0, 1)):
+        if self.decision.rule != "argmax" and not (len(self.labels) == 2 and self.decision.positive in (0, 1)):
             raise ValueError("a threshold needs two classes and the column of the finding")
         return self

@@ -34,7 +34,9 @@ def prepare(
     patient_pattern: Annotated[
         str | None, typer.Option(help="Regular expression on file names; its first group is the patient.")
     ] = None,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Go on without listed files that are missing.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on without listed files that are missing.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another prepared data set.")] = False,
     quiet: Quiet = False,
     json: Json = False,

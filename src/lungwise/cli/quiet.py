@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 from lungwise.errors import require
 
-_GREETING = re.compile(r"^(WARNING: All log messages before absl::InitializeLog|I\d{4} .*(oneDNN custom operations|cpu_feature_guard))")
+_GREETING = re.compile(
+    r"^(WARNING: All log messages before absl::InitializeLog|I\d{4} .*(oneDNN custom operations|cpu_feature_guard))"
+)
 
 
 def import_keras(purpose: str) -> None:
@@ -24,7 +26,7 @@ def import_keras(purpose: str) -> None:
         purpose: what needs it, for the error when it is not installed.
 
     Raises:
-        MissingExtra: Keras or TensorFlow is not installed.
+        MissingExtraError: Keras or TensorFlow is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -49,15 +49,20 @@ def evaluate(
     what: Annotated[Path, typer.Argument(help="A run directory, or a bundle together with --data.")],
     data: Annotated[Path | None, typer.Option(help="A prepared data set to evaluate a bundle on.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a bundle's report.")] = None,
+    rule: Annotated[
+        str, typer.Option(help="How a run's threshold is chosen on validation: youden, sensitivity, argmax.")
+    ] = "youden",
+    sensitivity: Annotated[float, typer.Option(help="The sensitivity to keep with --rule sensitivity.")] = 0.95,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Say how good a model is: metrics.json for machines, report.html for people."""
     speaker = console(quiet or json)
     if data is None:
+        from lungwise.evaluation.decision import Rule
         from lungwise.evaluation.evaluate import evaluate_run
 
-        folder, metrics = what, evaluate_run(what)
+        folder, metrics = what, evaluate_run(what, Rule(rule, sensitivity))
     else:
         if out is None:
             raise LungwiseError("Evaluating a bundle on data needs a folder for the report; add --out DIR.")
@@ -106,4 +111,3 @@ def compare(
         print_json(rows)
     else:
         Console(highlight=False).print(table("", list(COLUMNS), [list(row.values()) for row in rows]))
-

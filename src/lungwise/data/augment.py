@@ -34,8 +34,9 @@ def augment(square: NDArray[np.uint8], spec: Augment, rng: np.random.Generator) 
     )
     contrast = 1.0 + rng.uniform(-spec.contrast, spec.contrast)
     brightness = 255.0 * rng.uniform(-spec.brightness, spec.brightness)
-    if spec.contrast or spec.brightness:
-        curve = (np.arange(256) - 127.5) * contrast + 127.5 + brightness
+    gamma = math.exp(rng.uniform(-spec.gamma, spec.gamma))
+    if spec.contrast or spec.brightness or spec.gamma:
+        curve = (255.0 * (np.arange(256) / 255.0) ** gamma - 127.5) * contrast + 127.5 + brightness
         pixels = cv2.LUT(pixels, np.clip(np.rint(curve), 0, 255).astype(np.uint8))
     return np.asarray(pixels, dtype=np.uint8)
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ class Request:
         keep_split: patient to split from an earlier preparation, kept for the patients named there.
     """
 
-    spec: Preprocess = Preprocess()
-    fractions: Fractions = Fractions()
+    spec: Preprocess = field(default_factory=Preprocess)
+    fractions: Fractions = field(default_factory=Fractions)
     seed: int = 0
     resplit: bool = False
     allow_missing: bool = False
@@ -50,7 +50,7 @@ class Request:
 def prepare(
     source: Path | str,
     out: Path | str,
-    request: Request = Request(),  # noqa: B008 - frozen, so sharing one instance is safe
+    request: Request = Request(),
     *,
     images: Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -113,7 +113,9 @@ def _exists(file: Path) -> bool:
 def _check_unique(listing: Listing) -> None:
     twice = listing.rows.filter(pl.col("path").is_duplicated())["path"].unique().sort().to_list()
     if twice:
-        raise DataError(f"Every image must be listed once, but {len(twice)} stand there twice ({some(twice, 3)}); drop the rows.")
+        raise DataError(
+            f"Every image must be listed once, but {len(twice)} stand there twice ({some(twice, 3)}); drop the rows."
+        )
 
 
 def _check_missing(listing: Listing, missing: pl.DataFrame, out: Path, allowed: bool) -> None:
@@ -122,7 +124,9 @@ def _check_missing(listing: Listing, missing: pl.DataFrame, out: Path, allowed: 
         place = out.absolute()
         names = place.parent / f"{place.name}.missing.txt"
         write_text(names, "\n".join(paths) + "\n")
-        parts = ", ".join(f"{split or 'no split'} {number}" for split, number in missing.group_by("split").len().sort("split").rows())
+        parts = ", ".join(
+            f"{split or 'no split'} {number}" for split, number in missing.group_by("split").len().sort("split").rows()
+        )
         raise DataError(
             f"Every listed image must exist, but {len(paths)} of {total} are missing under {listing.root} ({parts}; "
             f"{some(paths, 2)}; all are named in {names}); fetch them, or go on without them with --allow-missing."

@@ -53,7 +53,9 @@ def split_patients(
         DataError: a class has too few patients to appear in every part.
     """
     given = {name for name in table["split"].unique() if name in ("validation", "test")}
-    wanted = {name: share for name, share in (("test", fractions.test), ("validation", fractions.validation)) if name not in given}
+    wanted = {
+        name: share for name, share in (("test", fractions.test), ("validation", fractions.validation)) if name not in given
+    }
     free = table.filter(pl.col("split").is_in(["", "train"]))
     fixed = set(table.filter(pl.col("split").is_in(["validation", "test"]))["patient"])
     if "train" in table["split"]:

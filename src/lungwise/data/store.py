@@ -117,7 +117,7 @@ def open_data(folder: Path | str) -> PreparedData:
     manifest = read_manifest(folder / "manifest.parquet")
     try:
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, EOFError) as cause:
         raise DataError(f"{folder / 'pixels.npy'} is damaged or absent ({cause}); prepare the data set again.") from cause
     present = int((manifest["status"] != "missing").sum())
     if pixels.shape != (present, side, side) or pixels.dtype != np.uint8:

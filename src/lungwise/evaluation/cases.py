@@ -13,6 +13,7 @@ from lungwise.errors import DataError
 from lungwise.labels import LabelSet
 
 _PREFIX = "prob_"
+_COLUMNS = ("image", "patient", "split", "label")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,19 @@ class Cases:
 def read_predictions(path: Path) -> pl.DataFrame:
     """Read a run's ``predictions.parquet``; an absent or damaged file is a DataError."""
     try:
-        return pl.read_parquet(path)
+        table = pl.read_parquet(path)
     except FileNotFoundError as cause:
         raise DataError(f"{path} does not exist: the run is not finished; train it to its end first.") from cause
     except pl.exceptions.PolarsError as cause:
         raise DataError(f"{path} cannot be read ({cause}); train again into another directory.") from cause
+    _check_columns(table)
+    return table
+
+
+def _check_columns(table: pl.DataFrame) -> None:
+    lost = [name for name in _COLUMNS if name not in table.columns or table[name].has_nulls()]
+    if lost:
+        raise DataError(f"Predictions must say {list(_COLUMNS)} of every image, but '{lost[0]}' is missing; predict again.")
 
 
 def to_cases(table: pl.DataFrame, split: str | None = None) -> Cases:
@@ -60,8 +69,9 @@ def to_cases(table: pl.DataFrame, split: str | None = None) -> Cases:
         split: keep this part only.
 
     Raises:
-        DataError: no probability columns, an unknown label, or probabilities that are no distribution.
+        DataError: a column is missing or empty, an unknown label, or probabilities that are no distribution.
     """
+    _check_columns(table)
     names = [column.removeprefix(_PREFIX) for column in table.columns if column.startswith(_PREFIX)]
     labels = LabelSet(tuple(names))
     rows = table if split is None else table.filter(pl.col("split") == split)
@@ -69,7 +79,9 @@ def to_cases(table: pl.DataFrame, split: str | None = None) -> Cases:
     off = np.flatnonzero(~(np.abs(prob.sum(axis=1) - 1.0) < 1e-3) | (prob < 0).any(axis=1))
     if off.size:
         row = int(off[0])
-        raise DataError(f"Probabilities of an image must be >= 0 and sum to 1, got {prob[row].tolist()} for {rows['image'][row]}.")
+        raise DataError(
+            f"Probabilities of an image must be >= 0 and sum to 1, got {prob[row].tolist()} for {rows['image'][row]}."
+        )
     return Cases(
         labels,
         np.array([labels.index(label) for label in rows["label"]], dtype=np.int32),

@@ -13,7 +13,7 @@ import polars as pl
 import lungwise
 from lungwise.errors import DataError, RunError
 from lungwise.evaluation.cases import Cases, read_predictions, to_cases
-from lungwise.evaluation.decision import Decision, fit_decision
+from lungwise.evaluation.decision import Decision, Rule, fit_decision
 from lungwise.evaluation.metrics import measure
 from lungwise.evaluation.report import pictures, render
 from lungwise.evaluation.targets import learning, targets
@@ -36,6 +36,7 @@ class Background:
         recipe: the recipe's text, or "".
         environment: packages, python, system, cores, or {}.
         decision: an earlier choice, for example a bundle's; None chooses on the validation part.
+        rule: how to choose it; Youden's by default.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Background:
     recipe: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
+    rule: Rule | None = None
 
 
 def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path) -> dict[str, Any]:
@@ -66,7 +68,9 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
     if not present or present == ["train"]:
         raise DataError("Evaluation needs test or validation images, the predictions hold neither; prepare the data with both.")
     cases = {split: to_cases(table, split) for split in present}
-    decision = background.decision or (fit_decision(cases["validation"]) if "validation" in cases else Decision())
+    decision = background.decision or (
+        fit_decision(cases["validation"], background.rule) if "validation" in cases else Decision()
+    )
     metrics = _measure_all(cases, decision, background)
     chosen = cases[metrics["part"]]
     page = render(
@@ -88,22 +92,21 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
     return metrics
 
 
-def evaluate_run(folder: Path | str) -> dict[str, Any]:
+def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]:
     """Evaluate a run directory in place.
 
+    Args:
+        folder: a finished run.
+        rule: how the threshold is chosen on validation; Youden's by default.
+
     Raises:
-        RunError: ``folder`` is no run directory.
+        RunError: ``folder`` is no run directory, or its files are damaged.
         DataError: the run is not finished.
     """
     folder = Path(folder)
-    try:
-        recipe = (folder / "recipe.toml").read_text(encoding="utf-8")
-        data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as cause:
-        raise RunError(f"{folder} is not a run directory; train one with lungwise train DATA --out {folder}.") from cause
+    recipe, data = _text(folder, "recipe.toml"), _json(folder, "data.json")[0]
     table = read_predictions(folder / "predictions.parquet")
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    facts = json.loads((folder / "environment.json").read_text())
+    history, facts = _json(folder, "history.jsonl"), _json(folder, "environment.json")[0]
     background = Background(
         name=folder.resolve().name,
         description=f"Recipe {facts['recipe']}: {facts['description']}",
@@ -112,8 +115,27 @@ def evaluate_run(folder: Path | str) -> dict[str, Any]:
         kept_epoch=facts["kept_epoch"],
         recipe=recipe,
         environment=facts,
+        rule=rule,
     )
     return evaluate_predictions(table, background, folder)
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        raise RunError(
+            f"{folder} is not a run directory: it has no {name}; train one with lungwise train DATA --out {folder}."
+        ) from cause
+
+
+def _json(folder: Path, name: str) -> list[Any]:
+    """The JSON values of a file: one, or with ``.jsonl`` one a line."""
+    text = _text(folder, name)
+    try:
+        return [json.loads(part) for part in (text.splitlines() if name.endswith(".jsonl") else [text])]
+    except ValueError as cause:
+        raise RunError(f"{folder / name} is damaged ({cause}); train again into another directory.") from cause
 
 
 _NO_DATA: dict[str, Any] = {
@@ -144,7 +166,9 @@ def describe(decision: Decision, labels: LabelSet) -> str:
     """The decision's rule in one sentence."""
     if decision.rule == "argmax":
         return "The class with the largest probability is decided for."
-    return (
-        f"{labels.names[decision.positive]} is decided for from a probability of {decision.threshold:.3f} on, the threshold "
-        "with the largest Youden index on validation."
-    )
+    reason = {
+        "youden": "the threshold with the largest Youden index on validation",
+        "sensitivity": "the highest threshold that keeps the wanted sensitivity on validation",
+    }[decision.rule]
+    finding = labels.names[decision.positive]
+    return f"{finding} is decided for from a probability of {decision.threshold:.3f} on, {reason}."

@@ -56,6 +56,8 @@ def draw(size: tuple[float, float], panels: int, paint: Any) -> str:
 def learning_curves(history: Sequence[dict[str, Any]], best: int) -> str:
     """Loss and accuracy of training and validation over epochs, with the epoch that was kept."""
 
+    ticker = require("matplotlib.ticker", "train", "drawing a report")
+
     def paint(axes: list[Axes]) -> None:
         epochs = [record["epoch"] for record in history]
         for ax, key, title in ((axes[0], "loss", "Loss"), (axes[1], "accuracy", "Accuracy")):
@@ -66,7 +68,7 @@ def learning_curves(history: Sequence[dict[str, Any]], best: int) -> str:
             ax.plot([best], [values[best - 1]], "o", ms=9, mfc="none", mec=PALETTE[0], label=f"kept: epoch {best}")
             ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
             ax.set_xlabel("epoch")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes[0].set_ylim(bottom=0)
         axes[1].legend(loc="best")
 
@@ -124,12 +126,12 @@ def class_intervals(classes: dict[str, dict[str, dict[str, float | None]]], metr
         step = 0.8 / max(len(classes), 1)
         for index, (name, found) in enumerate(classes.items()):
             for place, metric in enumerate(metrics):
-                estimate = found[metric]
-                if estimate["value"] is None:
+                value, low, high = (found[metric][key] for key in ("value", "low", "high"))
+                if value is None or low is None or high is None:
                     continue
                 y, colour = place + (index - (len(classes) - 1) / 2) * step, PALETTE[index % len(PALETTE)]
-                ax.plot([estimate["low"], estimate["high"]], [y, y], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
-                ax.plot([estimate["value"]], [y], "o", color=colour, ms=6, label=name if place == 0 else None)
+                ax.plot([low, high], [y, y], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
+                ax.plot([value], [y], "o", color=colour, ms=6, label=name if place == 0 else None)
         ax.set_yticks(range(len(metrics)), [metric.upper() if len(metric) < 4 else metric for metric in metrics])
         ax.invert_yaxis()
         ax.set_xlim(right=1.01)

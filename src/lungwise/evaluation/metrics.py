@@ -86,7 +86,8 @@ def confusion(cases: Cases, decided: NDArray[np.int64]) -> list[list[int]]:
     classes = len(cases.labels)
     table = np.zeros((classes, classes), dtype=int)
     np.add.at(table, (cases.y, decided), 1)
-    return table.tolist()  # type: ignore[no-any-return]
+    counts: list[list[int]] = table.tolist()
+    return counts
 
 
 def measure(cases: Cases, decision: Decision, seed: int = 0) -> dict[str, Any]:
@@ -123,5 +124,3 @@ def roc_points(cases: Cases, column: int) -> dict[str, list[float]]:
     hits, alarms = np.cumsum(truth[order])[ends], np.cumsum(~truth[order])[ends]
     yes, no = max(int(truth.sum()), 1), max(int((~truth).sum()), 1)
     return {"fpr": [0.0, *(alarms / no).tolist()], "tpr": [0.0, *(hits / yes).tolist()]}
-
-

@@ -45,9 +45,7 @@ def pictures(cases: Cases, decision: Decision, metrics: dict[str, Any], history:
         finding, other = cases.labels.names[positive], cases.labels.names[1 - positive]
         curves = {finding: curves[finding]}
         truth = (cases.y == positive).tolist()
-        found["scores"] = figures.score_histogram(
-            cases.prob[:, positive].tolist(), truth, decision.threshold, finding, other
-        )
+        found["scores"] = figures.score_histogram(cases.prob[:, positive].tolist(), truth, decision.threshold, finding, other)
     areas = {name: decimal(part["classes"][name]["auroc"]) for name in curves}
     found["roc"] = figures.roc_curves(curves, areas)
     found["confusion"] = figures.confusion_matrix(part["confusion"], cases.labels.names)

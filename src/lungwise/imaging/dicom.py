@@ -73,7 +73,8 @@ def grey_table(header: Header, present: NDArray[np.bool_], name: str) -> NDArray
     if header.voi is None:
         display = stretch(units, float(units[shown].min()), float(units[shown].max()))
     else:
-        display = to_display(units, header.voi)
+        with np.errstate(over="ignore"):  # a tiny width gives infinity, which the window clips to white
+            display = to_display(units, header.voi)
     display = 1.0 - display if header.inverted else display
     return np.where(padding, 0, np.rint(display * 255.0)).astype(np.uint8)
 

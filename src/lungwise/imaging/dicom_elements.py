@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description, tag_for_keyword
@@ -14,6 +12,11 @@ from pydicom.tag import Tag
 from lungwise.errors import ImageError
 from lungwise.imaging.windowing import Lut
 
+_LONGEST = 40
+"""Characters of a value that are shown."""
+_LARGEST = 1e12
+"""Size of a slope, intercept or window that is believed."""
+
 
 def refusal(name: str, keyword: str, rule: str, value: object, cure: str) -> ImageError:
     """The error of one element: tag, keyword, rule, value and what to do."""
@@ -21,7 +24,10 @@ def refusal(name: str, keyword: str, rule: str, value: object, cure: str) -> Ima
     element = f"({tag.group:04X},{tag.element:04X}) '{dictionary_description(tag)}'"
     if value is None:
         return ImageError(f"{name}: {element} must be {rule}, but it is missing; the file is cut off or not an image.")
-    return ImageError(f"{name}: {element} must be {rule}, got '{value}'; {cure}.")
+    came = str(value)
+    if len(came) > _LONGEST or not came.isprintable():  # a damaged length; the text may go on into a patient's name
+        came = f"{len(came)} characters"
+    return ImageError(f"{name}: {element} must be {rule}, got '{came}'; {cure}.")
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -44,13 +50,13 @@ def whole(dataset: Dataset, keyword: str, name: str, default: int | None = None)
 
 
 def number(dataset: Dataset, keyword: str, name: str) -> float | None:
-    """The first finite number, or nothing where the element is missing or empty."""
+    """The first number, or nothing where the element is missing or empty; what would overflow later is refused."""
     value = _first(dataset, keyword)
     if value is None:
         return None
-    result = float(value) if isinstance(value, int | float) else math.nan
-    if not math.isfinite(result):
-        raise refusal(name, keyword, "a finite number", value, "export it again")
+    result = float(value) if isinstance(value, int | float) else float("nan")
+    if not abs(result) <= _LARGEST:
+        raise refusal(name, keyword, f"a number of at most {_LARGEST:g}", value, "export it again")
     return result
 
 

@@ -6,6 +6,7 @@ Only the elements that an image needs are kept, so no name or number of a patien
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -18,6 +19,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -59,6 +61,7 @@ KEYWORDS = (
 
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_GROUP = 0x7FE0
+_LONGEST = 160
 _HOME = Path(pydicom.__file__).parent
 _UNREADABLE = (
     ArithmeticError,
@@ -72,6 +75,8 @@ _UNREADABLE = (
     ValueError,
     struct.error,
     zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
 )
 """What pydicom and its decoders raise on bytes that are not what they should be."""
 
@@ -101,8 +106,7 @@ def readable(name: str, part: str) -> Iterator[None]:
     except RecursionError as cause:
         raise ImageError(f"{name} nests its DICOM sequences too deep to be read; remove private sequences from it.") from cause
     except _UNREADABLE as cause:
-        text = " ".join(str(cause).split())
-        raise ImageError(f"{name} has damaged DICOM {part} ({text}); fetch the file again.") from cause
+        raise ImageError(f"{name} has a damaged DICOM {part} ({_brief(cause)}); fetch the file again.") from cause
 
 
 @contextmanager
@@ -114,11 +118,17 @@ def collecting(notes: list[str]) -> Iterator[None]:
     texts = []
     for warning in caught:
         if Path(warning.filename).is_relative_to(_HOME):
-            texts.append(" ".join(str(warning.message).split()))
+            texts.append(_brief(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if texts:
         notes.append("irregular DICOM: " + some(list(dict.fromkeys(texts))))
+
+
+def _brief(message: object) -> str:
+    """What pydicom says, on one line, without the value: where a length is damaged, it may hold a patient's name."""
+    text = re.split(r"[: ]+b?['\"]", " ".join(str(message).split()))[0]
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def open_dicom(data: bytes, name: str) -> DicomFile:

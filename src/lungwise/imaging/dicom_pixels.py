@@ -17,7 +17,8 @@ from lungwise.imaging.dicom_file import collecting, readable
 from lungwise.imaging.dicom_header import Header
 from lungwise.imaging.dicom_syntax import HTJ2K, JPEG_2000, NATIVE, decoder_for
 
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_HUFFMAN_TABLE, _SCAN, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {_HUFFMAN_TABLE, 0xC8, 0xCC} | {_JPEG_LS_FRAME}
 """Second byte of the markers that open a JPEG or JPEG-LS frame header (ISO 10918-1 B.1.1.3, ISO 14495-1 C.1.1)."""
 
 
@@ -73,7 +74,7 @@ def _decoded(frame: bytes, syntax: UID, header: Header, name: str, notes: list[s
     }
     plugin = decoder_for(syntax)
     options |= {"index": 0, "raw": True, "validate": False, "decoding_plugin": plugin}
-    with readable(name, "pixels"):
+    with readable(name, "pixel stream"):
         if plugin == "pydicom":  # the only one that warns, and as pure Python it gains nothing from threads
             with collecting(notes):
                 return get_decoder(syntax).as_array(encapsulate([frame]), **options)[0]
@@ -82,7 +83,7 @@ def _decoded(frame: bytes, syntax: UID, header: Header, name: str, notes: list[s
 
 def _precision(frame: bytes, syntax: UID, header: Header, name: str) -> int:
     """Bits a sample of a JPEG-family codestream, after checking that it is whole and is the picture of the header."""
-    with readable(name, "pixels"):
+    with readable(name, "pixel stream"):
         is_2000 = syntax in JPEG_2000 or syntax in HTJ2K
         rows, columns, components, precision = _siz(frame) if is_2000 else _sof(frame)
     if (rows, columns, components) != (header.rows, header.columns, 1):
@@ -90,7 +91,7 @@ def _precision(frame: bytes, syntax: UID, header: Header, name: str) -> int:
             f"{name} declares {header.columns} x {header.rows} grey pixels, but its {syntax.name} data hold "
             f"{columns} x {rows} with {components} component(s); fetch the file again."
         )
-    if precision > header.allocated:
+    if not 2 <= precision <= header.allocated:
         raise ImageError(
             f"{name} declares {header.allocated} bits, but its {syntax.name} data hold {precision}; fetch the file again."
         )
@@ -105,17 +106,25 @@ def _precision(frame: bytes, syntax: UID, header: Header, name: str) -> int:
 
 
 def _sof(frame: bytes) -> tuple[int, int, int, int]:
-    """Rows, columns, components and precision from a JPEG or JPEG-LS frame header (ISO 10918-1 B.2.2)."""
+    """Rows, columns, components and precision from the one frame header of a JPEG or JPEG-LS stream (ISO 10918-1 B.2.2).
+
+    All segments up to the first scan must be in order: gdcm aborts the whole process on some that are not.
+    """
     if frame[:2] != b"\xff\xd8":
         raise ValueError("no JPEG start marker")
-    at = 2
-    while at + 10 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker in _FRAME_MARKERS:
+    headers: list[tuple[int, int, int, int]] = []
+    seen, at = set(), 2
+    while at + 4 <= len(frame) and frame[at] == 0xFF and frame[at + 1] != _SCAN:
+        seen.add(frame[at + 1])
+        if frame[at + 1] in _FRAME_MARKERS:
             precision, rows, columns, components = struct.unpack_from(">BHHB", frame, at + 4)
-            return rows, columns, components, precision
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    raise ValueError("no JPEG frame header")
+            headers.append((rows, columns, components, precision))
+        at += 1 if frame[at + 1] == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    if len(headers) != 1 or frame[at : at + 2] != bytes([0xFF, _SCAN]):
+        raise ValueError("not one JPEG frame header and a scan behind it")
+    if not seen & {_HUFFMAN_TABLE, _JPEG_LS_FRAME}:
+        raise ValueError("no JPEG Huffman table")
+    return headers[0]
 
 
 def _siz(frame: bytes) -> tuple[int, int, int, int]:

@@ -58,7 +58,7 @@ def read(path: Path | str) -> Radiograph:
     """Read one image file.
 
     Args:
-        path: a PNG, JPEG, TIFF or BMP file, whatever its name says.
+        path: a PNG, JPEG, TIFF, BMP or DICOM file, whatever its name says.
 
     Raises:
         ImageError: the file is absent, empty, too large, of another kind, damaged, or not one still image.
@@ -85,7 +85,9 @@ def decode(data: bytes, name: str = "image") -> Radiograph:
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); fetch the file again.")
     if data[128:132] == b"DICM":
-        raise ImageError(f"{name} is a DICOM file, which this version does not read; export it as PNG.")
+        from lungwise.imaging.dicom import decode_dicom  # heavy, and it shares this module's limits
+
+        return decode_dicom(data, name)
     _check_whole(data, name)
     header = _inspect(data, name)
     # OpenCV expands palettes and keeps alpha in a PNG, but not in a TIFF.
@@ -108,13 +110,19 @@ def _inspect(data: bytes, name: str) -> _Header:
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 header = _Header(str(image.format), image.mode, _orientation(image), _white_is_zero(image))
     except UnidentifiedImageError as cause:
-        raise ImageError(f"{name} is not a PNG, JPEG, TIFF or BMP image by its content; convert or remove it.") from cause
+        raise ImageError(
+            f"{name} is not a PNG, JPEG, TIFF, BMP or DICOM image by its content; convert or remove it."
+        ) from cause
     except Image.DecompressionBombError as cause:
-        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, {name} declares far more; shrink it first.") from cause
+        raise ImageError(
+            f"An image must have at most {MAX_PIXELS} pixels, {name} declares far more; shrink it first."
+        ) from cause
     except _DAMAGE as cause:
         raise ImageError(f"{name} has a damaged header ({cause}); fetch the file again.") from cause
     if width * height > MAX_PIXELS:
-        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, {name} declares {width} x {height}; shrink it first.")
+        raise ImageError(
+            f"An image must have at most {MAX_PIXELS} pixels, {name} declares {width} x {height}; shrink it first."
+        )
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {width} x {height}; fetch the original."

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from lungwise.errors import BundleError
 
 Array = NDArray[np.float32]
+_state = onnxruntime.capi.onnxruntime_pybind11_state
+_REFUSALS = (
+    *(_state.Fail, _state.InvalidArgument, _state.InvalidGraph, _state.InvalidProtobuf, _state.NotImplemented),
+    *(_state.NoModel, _state.NoSuchFile, _state.RuntimeException, RuntimeError, ValueError),
+)
+"""What ONNX Runtime raises; its own exceptions have no common base."""
 
 
 class Outputs(NamedTuple):
@@ -44,8 +50,11 @@ class OnnxEngine:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        except (onnxruntime.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as cause:
+        except _REFUSALS as cause:
             raise BundleError(f"model.onnx cannot be loaded ({cause}); export the bundle again.") from cause
+        inputs = [value.name for value in self._session.get_inputs()]
+        if inputs != ["image"]:
+            raise BundleError(f"model.onnx must have the one input 'image', it has {inputs}; export it again.")
         names = [output.name for output in self._session.get_outputs()]
         lost = [name for name in Outputs._fields if name not in names]
         if lost:
@@ -55,9 +64,13 @@ class OnnxEngine:
         """One forward pass of float32 [n, size, size, 1].
 
         Raises:
-            BundleError: a logit is not a number.
+            BundleError: the network does not take such a batch, or a logit is not a number.
         """
-        outputs = Outputs(*self._session.run(list(Outputs._fields), {"image": batch}))
+        try:
+            outputs = Outputs(*self._session.run(list(Outputs._fields), {"image": batch}))
+        except _REFUSALS as cause:
+            shape = list(batch.shape)
+            raise BundleError(f"model.onnx cannot take float32 {shape} ({cause}); export the bundle again.") from cause
         if not np.isfinite(outputs.logits).all():
             raise BundleError("The network must answer with numbers, but a logit is not; its weights are damaged.")
         return outputs

@@ -18,7 +18,7 @@ from lungwise.errors import ImageError, LungwiseError, writing
 from lungwise.files import write_whole
 from lungwise.imaging.preprocess import to_input, to_square
 from lungwise.imaging.radiograph import Radiograph
-from lungwise.imaging.read import SUFFIXES, decode, read
+from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, read
 from lungwise.inference.engine import OnnxEngine
 from lungwise.inference.explain import grad_cam, overlay
 from lungwise.inference.result import Result
@@ -26,6 +26,7 @@ from lungwise.inference.result import Result
 Image = Path | str | bytes | NDArray[np.uint8]
 """A file's path, a file's bytes, or grey pixels uint8 [height, width]."""
 BATCH = 16
+_STEM = 50
 
 
 class Predictor:
@@ -73,7 +74,8 @@ class Predictor:
             while True:
                 for index, image in islice(numbered, 2 * BATCH - len(waiting)):
                     name = _name(image, index)
-                    place = heatmaps / f"{index:05d}_{Path(name).stem}.png" if heatmaps else None
+                    # The number keeps names apart; a long stem would not leave room for it.
+                    place = heatmaps / f"{index:05d}_{Path(name).stem[:_STEM]}.png" if heatmaps else None
                     waiting.append((name, place, pool.submit(_load, image)))
                 if not waiting:
                     return
@@ -84,7 +86,7 @@ class Predictor:
     def probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities [n, classes] of stored squares, uint8 [n, stored, stored], for evaluation on prepared data."""
         batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
-        inputs = [np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches]
+        inputs = (np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches)
         outputs = [self._softmax(self._engine.run(batch).logits) for batch in inputs]
         return np.concatenate(outputs) if outputs else np.zeros((0, len(self.labels)))
 
@@ -103,7 +105,7 @@ class Predictor:
             column, place = int(decided[row]), places[index]
             if place is not None:
                 heat = grad_cam(outputs.features[row], outputs.embedding[row], self.bundle.head, self.spec.head, column)
-                _write_png(place, overlay(radiograph.pixels, heat))
+                _write_png(place, overlay(radiograph.pixels, heat, self.spec.preprocess.fit))
             results[index] = self._result(names[index], radiograph, prob[row], column, place)
         return results
 
@@ -122,10 +124,8 @@ class Predictor:
         )
 
     def _error(self, name: str, item: Radiograph | ImageError) -> Result:
-        reasons = (str(item),) if isinstance(item, ImageError) else ()
-        return Result(
-            name, "error", None, {}, reasons, (), None, self.spec.name, self.bundle.sha256, self.spec.intended_use
-        )
+        reasons = (_text(str(item)),) if isinstance(item, ImageError) else ()
+        return Result(name, "error", None, {}, reasons, (), None, self.spec.name, self.bundle.sha256, self.spec.intended_use)
 
     def _softmax(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         scaled = logits.astype(np.float64) / self.spec.temperature
@@ -149,7 +149,7 @@ def load(path: Path | str, threads: int = 0) -> Predictor:
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
-    """Files named one by one, and those with an image's ending in folders and below, in order.
+    """Files named one by one, and those with an image's ending in folders and below, in order; hidden ones are passed over.
 
     Raises:
         LungwiseError: a folder holds no image.
@@ -159,7 +159,11 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             found.append(place)
             continue
-        inside = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+        inside = sorted(
+            file
+            for file in place.rglob("*")
+            if file.suffix.lower() in SUFFIXES and not _hidden(file.relative_to(place)) and not file.is_dir()
+        )
         if not inside:
             raise LungwiseError(f"A folder to predict must hold images, but {place} has none; name another.")
         found += inside
@@ -181,11 +185,24 @@ def _load(image: Image) -> Radiograph | ImageError:
 def _from_array(pixels: NDArray[np.uint8]) -> Radiograph:
     if pixels.ndim != 2 or pixels.dtype != np.uint8 or not pixels.size:
         raise ImageError(f"An array must be uint8 [height, width], got {pixels.dtype} {list(pixels.shape)}; convert it first.")
-    return Radiograph(pixels)
+    if min(pixels.shape) < MIN_SIDE:
+        raise ImageError(
+            f"An array must have at least {MIN_SIDE} pixels on each side, got {list(pixels.shape)}; take the original."
+        )
+    return Radiograph(np.ascontiguousarray(pixels))
 
 
 def _name(image: Image, index: int) -> str:
-    return str(image) if isinstance(image, Path | str) else f"image {index}"
+    return _text(str(image)) if isinstance(image, Path | str) else f"image {index}"
+
+
+def _text(text: str) -> str:
+    """Text that can be written as UTF-8: a file's name may hold bytes that are none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _hidden(inside: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

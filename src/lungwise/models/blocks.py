@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 EXPANSION = 4
 """Hidden width of MBConv and of the feed-forward network, as a multiple of the block's width (paper, appendix A.1)."""
@@ -49,6 +50,7 @@ class DropPath(layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
+        """Drop whole samples while training."""
         if not training or self.rate == 0.0:
             return x
         shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
@@ -56,10 +58,11 @@ class DropPath(layers.Layer):
         return x * (ops.cast(keep, x.dtype) / (1.0 - self.rate))
 
     def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-def relative_index(height: int, width: int) -> np.ndarray:
+def relative_index(height: int, width: int) -> NDArray[np.int32]:
     """Row of the bias table for every (query, key) pair of a ``height`` x ``width`` grid.
 
     Returns:
@@ -68,7 +71,7 @@ def relative_index(height: int, width: int) -> np.ndarray:
     rows, columns = np.divmod(np.arange(height * width), width)
     down = rows[None, :] - rows[:, None] + height - 1
     right = columns[None, :] - columns[:, None] + width - 1
-    return (down * (2 * width - 1) + right).astype("int32")
+    return np.asarray(down * (2 * width - 1) + right, dtype=np.int32)
 
 
 @keras.saving.register_keras_serializable("lungwise")
@@ -91,7 +94,8 @@ class RelativeAttention(layers.Layer):
         self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, shape: tuple[int | None, ...]) -> None:
+    def build(self, shape: tuple[int, int, int, int]) -> None:
+        """Make the weights for one grid: ``shape`` is (batch, height, width, channels)."""
         _, self.rows, self.columns, channels = shape
         self.qkv.build((None, None, channels))
         self.project.build((None, None, self.width))
@@ -102,6 +106,7 @@ class RelativeAttention(layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
+        """Attend over all positions of the grid."""
         tokens = self.rows * self.columns
         x = ops.reshape(x, (-1, tokens, x.shape[-1]))
         qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.heads, HEAD_SIZE))
@@ -115,9 +120,11 @@ class RelativeAttention(layers.Layer):
         return self.project(mixed)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The input's grid with ``width`` channels."""
         return (*shape[:-1], self.width)
 
     def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
         return {**super().get_config(), "width": self.width, "dropout": self.dropout}
 
 

@@ -43,7 +43,11 @@ def build_classifier(spec: Model, classes: int) -> keras.Model:
     backbone = build_backbone(spec)
     backbone.trainable = not spec.frozen
     image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
-    x = image if spec.channels == 1 else layers.Concatenate(name="grey_to_colour")([image] * spec.channels)
+    x = image
+    if spec.standardise:
+        x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="standardise", dtype="float32")(x)
+    if spec.channels == 3:
+        x = layers.Concatenate(name="grey_to_colour")([x] * 3)
     # A frozen backbone runs in inference mode: its batch norms keep the statistics that its weights were trained with.
     features = layers.Identity(name="features", dtype="float32")(backbone(x, training=False if spec.frozen else None))
     model = keras.Model(image, _head(features, spec.head, classes), name="classifier")
@@ -75,4 +79,3 @@ def with_features(model: keras.Model) -> keras.Model:
         },
         name="explained",
     )
-

@@ -39,6 +39,7 @@ class KaggleCnn(keras.Model):
         self.image_shape, self.filters, self.dropouts = tuple(image_shape), tuple(filters), tuple(dropouts)
 
     def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
         return {
             "name": self.name,
             "trainable": self.trainable,

@@ -69,6 +69,7 @@ class CoAtNet(keras.Model):
         self.activation, self.pool, self.drop_path = activation, pool, drop_path
 
     def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
         return {
             "name": self.name,
             "trainable": self.trainable,

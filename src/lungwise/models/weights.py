@@ -12,8 +12,7 @@ from lungwise.errors import WeightsError
 from lungwise.files import write_whole
 
 RESNET50V2_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
-    "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    "https://storage.googleapis.com/tensorflow/keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 """ImageNet weights of Keras' ResNet50V2 without its top (Apache-2.0)."""
 RESNET50V2_MD5 = "fac2f116257151a9d068a22e544a4917"

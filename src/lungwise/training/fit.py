@@ -241,4 +241,3 @@ def _finish(run: Run, model: keras.Model, data: PreparedData, history: History) 
     write_json(run.folder / "environment.json", {**facts, **environment(), "training_seconds": round(seconds, 1)})
     write_predictions(run, model, data)
     return run
-

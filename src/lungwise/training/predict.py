@@ -39,7 +39,9 @@ def predictions(run: Run, model: keras.Model, data: PreparedData) -> pl.DataFram
     probabilities = softmax(predict_logits(model, part, Preprocess(**run.data["preprocess"])))
     if not np.isfinite(probabilities).all():
         bad = part.manifest["image"][int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])]
-        raise RunError(f"A prediction must be a number, but it is not for {bad}; lower optimiser.learning_rate and train again.")
+        raise RunError(
+            f"A prediction must be a number, but it is not for {bad}; lower optimiser.learning_rate and train again."
+        )
     columns = {f"prob_{name}": probabilities[:, column] for column, name in enumerate(run.labels)}
     return part.manifest.select("image", "patient", "source", "split", "label").with_columns(
         pl.Series(name, values) for name, values in columns.items()

@@ -63,7 +63,7 @@ class Run:
             arrays: name to array; plain arrays, never code.
             history: all epochs so far; kept inside the checkpoint, so the two cannot disagree after a crash.
         """
-        packed = {**arrays, "history": np.array(json.dumps(history))}
+        packed: dict[str, Any] = {**arrays, "history": np.array(json.dumps(history))}
 
         def write(draft: Path) -> None:
             with draft.open("wb") as file:
@@ -85,8 +85,8 @@ class Run:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+                arrays = dict(packed)
             return arrays, json.loads(str(arrays.pop("history")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
             raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause

@@ -67,9 +67,7 @@ def _hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(root).parts)
 
 
-def _record(
-    file: Path, root: Path, label: str, split: str, pattern: re.Pattern[str] | None
-) -> tuple[str, str, str, str, str]:
+def _record(file: Path, root: Path, label: str, split: str, pattern: re.Pattern[str] | None) -> tuple[str, str, str, str, str]:
     guessed, source = guess(file.stem)
     patient = patient_by(pattern, file.stem) if pattern else guessed
     return file.relative_to(root).as_posix(), label, patient, source or root.resolve().name, split

@@ -37,5 +37,5 @@ def to_rows(records: list[tuple[str, str, str, str, str]]) -> pl.DataFrame:
     """
     for record in records:
         if any("\udc80" <= letter <= "\udcff" for letter in "".join(record)):
-            raise DataError(f"Names of files and folders must be UTF-8 text, got {ascii(record[0])}; rename it.")
+            raise DataError(f"Names of files and folders must be UTF-8 text, got {record[0]!a}; rename it.")
     return pl.DataFrame(records, schema={name: pl.String() for name in COLUMNS}, orient="row").sort("path")
