@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from pydantic import ValidationError
 
 from lungwise.bundle.spec import FORMAT, BundleSpec, DecisionSpec
+from lungwise.evaluation.decision import Rule
 from tests.bundle_factory import make_spec, youden
 
 
@@ -43,8 +46,13 @@ def test_a_threshold_may_be_0_or_1(threshold: float) -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValidationError, match="Input should be 'argmax' or 'youden'"):
+    with pytest.raises(ValidationError, match="Input should be 'argmax', 'youden' or 'sensitivity'"):
         DecisionSpec(rule="guess", positive=1, threshold=0.5, fitted_on="")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rule", ["argmax", "youden", "sensitivity"])
+def test_every_rule_of_the_evaluation_is_known(rule: Literal["argmax", "youden", "sensitivity"]) -> None:
+    assert DecisionSpec(rule=rule, positive=1, threshold=0.5, fitted_on="validation").rule == Rule(rule).name
 
 
 def test_an_unknown_pool_is_refused() -> None:

@@ -157,6 +157,13 @@ def test_sixteen_bits_without_a_window_are_the_same_as_png(deep: NDArray[np.uint
     assert radiograph.warnings == ("no window in the file: its darkest to brightest value was mapped to black to white",)
 
 
+def test_eight_bits_without_a_window_are_the_same_as_png(steps: NDArray[np.uint8], encode: Encode) -> None:
+    faint = steps // 2 + 40
+    radiograph = decode_dicom(make(faint), "x.dcm")
+    np.testing.assert_array_equal(radiograph.pixels, decode(encode(faint)).pixels)
+    assert radiograph.warnings == ()
+
+
 # Bits and signs
 
 

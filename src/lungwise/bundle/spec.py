@@ -18,7 +18,7 @@ class DecisionSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["argmax", "youden"]
+    rule: Literal["argmax", "youden", "sensitivity"]
     positive: int
     threshold: float = Field(ge=0, le=1)
     fitted_on: str

@@ -86,17 +86,17 @@ def fit_decision(validation: Cases, rule: Rule | None = None) -> Decision:
     if found[cuts].max(initial=0.0) <= 1e-12:
         return Decision()
     cut = _cut(rule, cuts, found, np.cumsum(truth[order]) / truth.sum())
-    low, high = (float(score[order][index]) for index in (cut, cut + 1))
+    low, high = float(score[order][cut]) if cut >= 0 else 0.0, float(score[order][cut + 1])
     middle = float(1 / (1 + np.exp(-(_log_odds(low) + _log_odds(high)) / 2)))
     # Scores next to 0 or 1 can be closer than log-odds tell apart; the threshold must still divide them.
     return Decision(rule.name, positive, middle if low < middle <= high else high, "validation")
 
 
 def _cut(rule: Rule, cuts: NDArray[np.int64], found: NDArray[np.float64], missed: NDArray[np.float64]) -> int:
-    """Which cut between sorted scores the rule takes; ``missed`` is the share of cases at or below each."""
+    """Which cut between sorted scores the rule takes, -1 below all; ``missed`` is the share of cases at or below each."""
     if rule.name == "sensitivity":
         kept = cuts[1 - missed[cuts] >= rule.sensitivity - 1e-12]
-        return int(kept[-1] if len(kept) else cuts[0])
+        return int(kept[-1]) if len(kept) else -1
     best = cuts[found[cuts] >= found[cuts].max() - 1e-12]
     return int(best[len(best) // 2])
 

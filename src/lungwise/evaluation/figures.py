@@ -55,7 +55,6 @@ def draw(size: tuple[float, float], panels: int, paint: Any) -> str:
 
 def learning_curves(history: Sequence[dict[str, Any]], best: int) -> str:
     """Loss and accuracy of training and validation over epochs, with the epoch that was kept."""
-
     ticker = require("matplotlib.ticker", "train", "drawing a report")
 
     def paint(axes: list[Axes]) -> None:

@@ -45,7 +45,7 @@ def decode_dicom(data: bytes, name: str = "image", *, allow_secondary: bool = Fa
         frame = pixel_data(file, name)
     stored = stored_values(frame, file.syntax, header, name, irregular)
     table = grey_table(header, present_values(stored, header.stored), name)
-    if header.voi is None:
+    if header.voi is None and header.stored != 8:
         notes.append("no window in the file: its darkest to brightest value was mapped to black to white")
     return Radiograph(look_up(table, stored), tuple(notes + irregular), header.view)
 
@@ -71,7 +71,9 @@ def grey_table(header: Header, present: NDArray[np.bool_], name: str) -> NDArray
         raise ImageError(f"{name} holds nothing but (0028,0120) 'Pixel Padding Value'; fetch the original.")
     units = to_modality(values.astype(np.float64), header.modality)
     if header.voi is None:
-        display = stretch(units, float(units[shown].min()), float(units[shown].max()))
+        # Eight bits are shown as they are, as those of a PNG are; deeper values have no range of their own to be shown in.
+        ranged = units if header.stored == 8 else units[shown]
+        display = stretch(units, float(ranged.min()), float(ranged.max()))
     else:
         with np.errstate(over="ignore"):  # a tiny width gives infinity, which the window clips to white
             display = to_display(units, header.voi)

@@ -28,7 +28,7 @@ from lungwise.errors import ImageError, some
 from lungwise.imaging.dicom_syntax import check_syntax
 
 # Python's warning filters belong to the process, so both readers must share one lock.
-from lungwise.imaging.read import _FILTERS, MAX_PIXELS
+from lungwise.imaging.read import WARNING_FILTERS, MAX_PIXELS
 
 MAX_INFLATED = 2 * MAX_PIXELS + 2**24
 """Bytes that a deflated file may grow to: the largest image at 16 bits and 16 MB of header."""
@@ -112,7 +112,7 @@ def readable(name: str, part: str) -> Iterator[None]:
 @contextmanager
 def collecting(notes: list[str]) -> Iterator[None]:
     """Put what pydicom warns of into ``notes`` instead of on the terminal; warnings of others are passed on."""
-    with _FILTERS, warnings.catch_warnings(record=True) as caught:
+    with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     texts = []

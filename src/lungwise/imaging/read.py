@@ -37,7 +37,7 @@ _PILLOW_MODES = ("CMYK", "P", "PA", "LA", "1", "LAB")
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error)
 """What Pillow raises on files that are damaged."""
 _COLOUR_TOLERANCE = 16
-_FILTERS = threading.Lock()
+WARNING_FILTERS = threading.Lock()
 """Python's warning filters belong to the process, so only one thread at a time may change them."""
 
 # Each failure of OpenCV becomes an ImageError; its own lines on stderr would only repeat it.
@@ -101,7 +101,7 @@ def decode(data: bytes, name: str = "image") -> Radiograph:
 def _inspect(data: bytes, name: str) -> _Header:
     """The header, after checking format, size and number of frames in it."""
     try:
-        with _FILTERS, warnings.catch_warnings():
+        with WARNING_FILTERS, warnings.catch_warnings():
             # Pillow warns of odd metadata, and of a bomb beyond a higher cap than the one below.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -193,7 +193,7 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.generic]:
 def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.generic]:
     """CMYK, and palette, bilevel and grey-with-alpha TIFF, as RGBA in OpenCV's channel order."""
     try:
-        with _FILTERS, warnings.catch_warnings():
+        with WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 rgba = np.asarray(image.convert("RGBA"))

@@ -1,0 +1,97 @@
+"""The texts of the report; its looks are for people to judge."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lungwise.evaluation.decision import Decision
+from lungwise.evaluation.evaluate import Background, evaluate_predictions
+from lungwise.evaluation.report import decimal, percent
+from tests.evaluation.factory import history, predictions
+
+EVIL = '<script>alert("x")</script>'
+NOTHING = {"value": None, "low": None, "high": None}
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_an_estimate_in_percent() -> None:
+    assert plain(percent({"value": 0.8812, "low": 0.854, "high": 0.906})) == "88.1 % [85.4, 90.6]"
+
+
+def test_an_estimate_as_a_number() -> None:
+    assert plain(decimal({"value": 0.94423, "low": 0.927, "high": 0.96})) == "0.944 [0.927, 0.960]"
+
+
+def test_zero_is_a_number() -> None:
+    zero = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert plain(percent(zero)) == "0.0 % [0.0, 0.0]"
+    assert plain(decimal(zero)) == "0.000 [0.000, 0.000]"
+
+
+def test_an_undefined_estimate_is_a_dash() -> None:
+    assert percent(NOTHING) == decimal(NOTHING) == "–"
+
+
+def test_an_interval_stays_in_one_line() -> None:
+    assert "\u00a0" in percent({"value": 0.5, "low": 0.4, "high": 0.6})
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report in which every text from outside tries to be a script."""
+    folder = tmp_path_factory.mktemp("evil")
+    data: dict[str, Any] = {
+        "counts": {"train": {EVIL: 1}},
+        "audit": [{"severity": "warning", "message": EVIL}],
+        "notes": [EVIL],
+        "fingerprint": EVIL,
+    }
+    environment = {"packages": {EVIL: EVIL}, "python": EVIL, "system": EVIL, "cores": 2}
+    background = Background(EVIL, EVIL, data, history(3), 2, EVIL, environment)
+    evaluate_predictions(predictions({"train": 8, "validation": 8, "test": 8}, ("normal", EVIL)), background, folder)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_names_and_texts_from_outside_are_escaped(evil: str) -> None:
+    assert "<script" not in evil.lower()
+    assert "&lt;script&gt;" in evil
+
+
+def test_nothing_is_loaded_from_elsewhere(evil: str) -> None:
+    targets = re.findall(r"""(?:src|href|action|data)\s*=\s*["']([^"']*)""", evil) + re.findall(r"url\(([^)]*)", evil)
+    assert [target for target in targets if not target.startswith(("#", "data:"))] == []
+    assert "@import" not in evil
+    assert re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", evil) == []
+
+
+def test_it_is_one_whole_page(evil: str) -> None:
+    assert evil.startswith("<!doctype html>")
+    assert evil.rstrip().endswith("</html>")
+    assert evil.count("<svg") == evil.count("</svg>") >= 4
+
+
+def page(folder: Path, parts: dict[str, int], background: Background, **columns: Any) -> str:
+    evaluate_predictions(predictions(parts, **columns), background, folder)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_absent_class_is_undefined_and_drawn(tmp_path: Path) -> None:
+    labels = {"labels": ("a", "b", "c"), "label": ["a", "b"] * 4}
+    text = page(tmp_path, {"test": 8}, Background("r"), **labels)
+    assert "–" in text
+    assert re.findall(r">[^<]*\bnan\b", text, re.IGNORECASE) == []
+
+
+def test_one_image_is_drawn(tmp_path: Path) -> None:
+    assert "<svg" in page(tmp_path, {"test": 1}, Background("r", decision=Decision("youden", 1, 0.5, "validation")))
+
+
+def test_one_epoch_is_drawn(tmp_path: Path) -> None:
+    assert "<svg" in page(tmp_path, {"test": 4}, Background("r", history=history(1), kept_epoch=1))
