@@ -10,7 +10,7 @@ import pytest
 
 from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.evaluate import Background, evaluate_predictions
-from lungwise.evaluation.report import decimal, percent
+from lungwise.evaluation.report import _in_words, decimal, percent
 from tests.evaluation.factory import history, predictions
 
 EVIL = '<script>alert("x")</script>'
@@ -95,3 +95,20 @@ def test_one_image_is_drawn(tmp_path: Path) -> None:
 
 def test_one_epoch_is_drawn(tmp_path: Path) -> None:
     assert "<svg" in page(tmp_path, {"test": 4}, Background("r", history=history(1), kept_epoch=1))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$\\frac$", "_hidden", "a$b$c"])
+def test_class_names_are_drawn_to_the_letter(tmp_path: Path, name: str) -> None:
+    table = predictions({"test": 12, "validation": 12}, labels=("normal", name))
+    evaluate_predictions(table, Background(name="run", history=history(2), kept_epoch=1), tmp_path)
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def test_what_cannot_be_known_is_said_in_words() -> None:
+    unknown: dict[str, float | None] = {"value": None, "low": None, "high": None}
+    half: dict[str, float | None] = {"value": 0.5, "low": 0.4, "high": 0.6}
+    absent = {"sensitivity": unknown, "ppv": unknown, "prevalence": half}
+    silent = {"sensitivity": half, "ppv": unknown, "prevalence": half}
+    assert _in_words("sick", absent) == "There is no image of sick here, so nothing can be said about recognising it."
+    assert _in_words("sick", silent) == "Of 100 images of sick it recognises 50; it never says sick."

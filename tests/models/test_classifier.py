@@ -63,6 +63,7 @@ def test_weights_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         build_classifier(TINY.model_copy(update={"weights": str(tmp_path / "lost.weights.h5")}), 2)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras says so before it refuses the file
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
     other.save_weights(tmp_path / "other.weights.h5")

@@ -96,3 +96,9 @@ def test_another_folder_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         open_run(tmp_path)
     assert str(caught.value) == f"{tmp_path} is not a run directory; train one with lungwise train DATA --out {tmp_path}."
+
+
+def test_a_start_that_was_killed_can_be_made_again(run: Run, data: PreparedData) -> None:
+    (run.folder / "recipe.toml").unlink()
+    (run.folder / ".recipe.4711.toml").write_text("half")
+    assert start_run(run.folder, run.recipe, data).recipe == run.recipe

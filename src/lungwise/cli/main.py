@@ -35,6 +35,13 @@ def guarded(command: Command) -> Command:
             # The reader of our output has left (for example ``| head``); nothing more can be said to it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from gone
+        except OSError as refusal:
+            place = f" ({refusal.filename})" if refusal.filename else ""
+            reason = refusal.strerror or str(refusal)
+            console().print(
+                f"Error: The operating system refused: {reason}{place}; check the place and try again.", markup=False
+            )
+            raise typer.Exit(2) from refusal
 
     return run
 

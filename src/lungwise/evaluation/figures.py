@@ -33,6 +33,11 @@ _STYLE = {
 }
 
 
+def plain(name: str) -> str:
+    """A class name as matplotlib shows it to the letter: no mathematics between dollars, not hidden from legends."""
+    return f" {name}".replace("$", r"\$") if name.startswith("_") else name.replace("$", r"\$")
+
+
 def draw(size: tuple[float, float], panels: int, paint: Any) -> str:
     """Draw with ``paint(axes)`` on ``panels`` axes side by side and return one SVG element.
 
@@ -54,7 +59,7 @@ def draw(size: tuple[float, float], panels: int, paint: Any) -> str:
 
 
 def learning_curves(history: Sequence[dict[str, Any]], best: int) -> str:
-    """Loss and accuracy of training and validation over epochs, with the epoch that was kept."""
+    """Loss and accuracy of training and validation over epochs, with the epoch that was kept (0: not known)."""
     ticker = require("matplotlib.ticker", "train", "drawing a report")
 
     def paint(axes: list[Axes]) -> None:
@@ -63,8 +68,9 @@ def learning_curves(history: Sequence[dict[str, Any]], best: int) -> str:
             ax.plot(epochs, [record[key] for record in history], color=PALETTE[1], marker="o", ms=3, label="training")
             values = [record[f"val_{key}"] for record in history]
             ax.plot(epochs, values, color=PALETTE[0], marker="o", ms=3, label="validation")
-            ax.axvline(best, color=MUTED, lw=1, ls=":")
-            ax.plot([best], [values[best - 1]], "o", ms=9, mfc="none", mec=PALETTE[0], label=f"kept: epoch {best}")
+            if best:
+                ax.axvline(best, color=MUTED, lw=1, ls=":")
+                ax.plot([best], [values[best - 1]], "o", ms=9, mfc="none", mec=PALETTE[0], label=f"kept: epoch {best}")
             ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
             ax.set_xlabel("epoch")
             ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -87,8 +93,9 @@ def confusion_matrix(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> 
                 colour = "white" if shares[i][j] > 0.62 else INK
                 ax.text(j, i - 0.08, f"{value}", ha="center", va="center", color=colour, fontsize=14, fontweight="bold")
                 ax.text(j, i + 0.22, f"{shares[i][j]:.0%}", ha="center", va="center", color=colour, fontsize=9)
-        ax.set_xticks(range(len(labels)), labels)
-        ax.set_yticks(range(len(labels)), labels, rotation=90, va="center")
+        names = [plain(label) for label in labels]
+        ax.set_xticks(range(len(labels)), names)
+        ax.set_yticks(range(len(labels)), names, rotation=90, va="center")
         ax.set_xlabel("decided")
         ax.set_ylabel("true")
         ax.spines[:].set_visible(False)
@@ -106,7 +113,7 @@ def roc_curves(curves: dict[str, dict[str, list[float]]], areas: dict[str, str])
         ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":")
         for index, (name, curve) in enumerate(curves.items()):
             colour = PALETTE[index % len(PALETTE)]
-            ax.plot(curve["fpr"], curve["tpr"], color=colour, lw=2, label=f"{name}  {areas[name]}")
+            ax.plot(curve["fpr"], curve["tpr"], color=colour, lw=2, label=f"{plain(name)}  {areas[name]}")
         ax.set_xlabel("false positive rate (1 − specificity)")
         ax.set_ylabel("sensitivity")
         ax.set_xlim(-0.02, 1.02)
@@ -130,7 +137,7 @@ def class_intervals(classes: dict[str, dict[str, dict[str, float | None]]], metr
                     continue
                 y, colour = place + (index - (len(classes) - 1) / 2) * step, PALETTE[index % len(PALETTE)]
                 ax.plot([low, high], [y, y], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
-                ax.plot([value], [y], "o", color=colour, ms=6, label=name if place == 0 else None)
+                ax.plot([value], [y], "o", color=colour, ms=6, label=plain(name) if place == 0 else None)
         ax.set_yticks(range(len(metrics)), [metric.upper() if len(metric) < 4 else metric for metric in metrics])
         ax.invert_yaxis()
         ax.set_xlim(right=1.01)
@@ -149,9 +156,9 @@ def score_histogram(scores: Sequence[float], truth: Sequence[bool], threshold: f
         bins = [i / 25 for i in range(26)]
         for flag, name, colour in ((False, other, PALETTE[0]), (True, finding, PALETTE[1])):
             chosen = [score for score, is_true in zip(scores, truth, strict=True) if is_true is flag]
-            ax.hist(chosen, bins=bins, color=colour, alpha=0.6, label=f"truly {name}")
+            ax.hist(chosen, bins=bins, color=colour, alpha=0.6, label=f"truly {plain(name)}")
         ax.axvline(threshold, color=INK, lw=1.2, ls="--", label=f"threshold {threshold:.3f}")
-        ax.set_xlabel(f"probability of {finding}")
+        ax.set_xlabel(f"probability of {plain(finding)}")
         ax.set_ylabel("images")
         ax.legend(loc="upper center")
 

@@ -55,21 +55,31 @@ def pictures(cases: Cases, decision: Decision, metrics: dict[str, Any], history:
     return found
 
 
+def _patients(number: int) -> str:
+    return "1 patient" if number == 1 else f"{number} patients"
+
+
 def verdict(metrics: dict[str, Any]) -> list[str]:
     """The result in plain sentences, the most important first."""
     part = metrics["parts"][metrics["part"]]
     where = {"test": "test images", "validation": "validation images (there is no test part)"}[metrics["part"]]
     lines = [
-        f"On {part['images']} {where} of {part['patients']} patients it decides rightly for {percent(part['accuracy'])}; "
+        f"On {part['images']} {where} of {_patients(part['patients'])} it decides rightly for {percent(part['accuracy'])}; "
         "the brackets hold the 95 % interval."
     ]
-    for name, found in part["classes"].items():
-        lines.append(
-            f"Of 100 images of {name} it recognises {100 * (found['sensitivity']['value'] or 0):.0f}; when it says {name}, it "
-            f"is right in {100 * (found['ppv']['value'] or 0):.0f} of 100, at this part's mix of classes "
-            f"({100 * (found['prevalence']['value'] or 0):.0f} % {name})."
-        )
-    return lines
+    return lines + [_in_words(name, found) for name, found in part["classes"].items()]
+
+
+def _in_words(name: str, found: dict[str, dict[str, float | None]]) -> str:
+    """One class' sensitivity and PPV as a sentence, saying so where they cannot be known."""
+    share, right, mix = (found[key]["value"] for key in ("sensitivity", "ppv", "prevalence"))
+    if share is None:
+        return f"There is no image of {name} here, so nothing can be said about recognising it."
+    text = f"Of 100 images of {name} it recognises {100 * share:.0f}"
+    if right is None or mix is None:
+        return f"{text}; it never says {name}."
+    here = f"at this mix of classes ({100 * mix:.0f} % {name})"
+    return f"{text}; when it says {name}, it is right in {100 * right:.0f} of 100, {here}."
 
 
 def render(context: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from lungwise.errors import ImageError, some
 from lungwise.imaging.dicom_syntax import check_syntax
 
 # Python's warning filters belong to the process, so both readers must share one lock.
-from lungwise.imaging.read import WARNING_FILTERS, MAX_PIXELS
+from lungwise.imaging.read import MAX_PIXELS, WARNING_FILTERS
 
 MAX_INFLATED = 2 * MAX_PIXELS + 2**24
 """Bytes that a deflated file may grow to: the largest image at 16 bits and 16 MB of header."""

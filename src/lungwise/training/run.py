@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -112,7 +111,8 @@ def start_run(folder: Path | str, recipe: Recipe, data: PreparedData) -> Run:
         return run
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        # A start that was killed leaves only its first file or an unfinished one, whose name begins with a dot.
+        if any(child.name != "data.json" and not child.name.startswith(".") for child in folder.iterdir()):
             raise RunError(f"A run needs a new or empty directory, but {folder} holds other files; choose another --out.")
     spec = data.spec.model_copy(
         update={"size": recipe.model.image_size, "low": recipe.model.input_range[0], "high": recipe.model.input_range[1]}
@@ -159,7 +159,6 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "command": " ".join(["lungwise", *sys.argv[1:]]) if Path(sys.argv[0]).name == "lungwise" else "",
         "packages": versions,
     }
 
