@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from lungwise.imaging.read import read
 
 pytestmark = pytest.mark.realdata
 SMALL = Request(Preprocess(stored=32))
-
-
-@pytest.fixture(scope="module")
-def real() -> Path:
-    folder = os.environ.get("LUNGWISE_REALDATA")
-    if not folder:
-        pytest.skip("LUNGWISE_REALDATA names no folder")
-    return Path(folder)
 
 
 def test_kermany_keeps_its_official_test_part(real: Path, tmp_path: Path) -> None:

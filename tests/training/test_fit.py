@@ -138,3 +138,11 @@ def test_prepared_data_open_again_as_they_were(small_data: PreparedData) -> None
     again = open_data(small_data.folder)
     assert again.fingerprint == small_data.fingerprint
     assert again.facts["synthetic"] is True
+
+
+def test_checkpoint_names_do_not_depend_on_what_else_the_process_built(small_run: Path) -> None:
+    run = open_run(small_run)
+    first = load_model(run)
+    second = load_model(run)
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

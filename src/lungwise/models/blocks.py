@@ -92,7 +92,7 @@ class RelativeAttention(layers.Layer):
         self.heads = width // HEAD_SIZE
         self.qkv = layers.Dense(3 * width, name="qkv", dtype=self.dtype_policy)
         self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
-        self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.drop = layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def build(self, shape: tuple[int, int, int, int]) -> None:
         """Make the weights for one grid: ``shape`` is (batch, height, width, channels)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,9 @@ from lungwise.training.run import Run, environment, start_run
 from lungwise.training.schedule import best_epoch, plateau_rate, should_stop, step_rate
 
 History = list[dict[str, Any]]
+
+
+_STREAM = re.compile(r"seed_generator(_\d+)?")
 
 
 class Watcher(Protocol):
@@ -123,12 +127,12 @@ def _check_parts(data: PreparedData) -> None:
 def _optimiser(spec: Optimiser) -> keras.optimizers.Optimizer:
     clip = spec.clip_norm or None
     if spec.name == "adamw":
-        optimiser = keras.optimizers.AdamW(spec.learning_rate, weight_decay=spec.weight_decay, global_clipnorm=clip)
+        optimiser = keras.optimizers.AdamW(spec.learning_rate, spec.weight_decay, global_clipnorm=clip, name=spec.name)
         # Decay pulls kernels only; scales, offsets and position biases are left alone, as is usual.
         optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "bias_table"])
         return optimiser
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
-    return kinds[spec.name](spec.learning_rate, global_clipnorm=clip)
+    return kinds[spec.name](spec.learning_rate, global_clipnorm=clip, name=spec.name)
 
 
 def _loss(recipe: Recipe, classes: int) -> Any:
@@ -147,7 +151,8 @@ def _loss(recipe: Recipe, classes: int) -> Any:
 
 def _variables(model: keras.Model, *, optimiser: bool) -> dict[str, Any]:
     """Every variable under a name that tells where it belongs; numbered, because names may repeat."""
-    named = {f"model/{index}/{variable.path}": variable for index, variable in enumerate(model.variables)}
+    # Keras counts the names of random streams over the whole process, so that count says nothing of the place.
+    named = {f"model/{i}/{_STREAM.sub('seed', variable.path)}": variable for i, variable in enumerate(model.variables)}
     if optimiser:
         named |= {f"optimiser/{i}/{variable.path}": variable for i, variable in enumerate(model.optimizer.variables)}
     return named
