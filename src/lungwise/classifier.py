@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,11 @@ class XrayClassifier:
         given = {"model.backbone": backbone, "model.image_size": image_size, "fit.epochs": epochs}
         changes = [f"{key}={value}" for key, value in given.items() if value is not None]
         self.recipe = load_recipe(recipe, [*changes, *(overrides or [])])
-        self._folder = None if out else tempfile.TemporaryDirectory(prefix="lungwise-")
-        self.out = Path(out) if out else Path(str(self._folder and self._folder.name)) / "run"
+        if out is None:
+            folder = tempfile.mkdtemp(prefix="lungwise-")
+            weakref.finalize(self, shutil.rmtree, folder)
+            out = Path(folder) / "run"
+        self.out = Path(out)
 
     def fit(self, data: PreparedData) -> XrayClassifier:
         """Train on the training part, choose epoch and threshold on the validation part.

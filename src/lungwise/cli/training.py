@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,4 +111,6 @@ def compare(
     if json:
         print_json(rows)
     else:
-        Console(highlight=False).print(table("", list(COLUMNS), [list(row.values()) for row in rows]))
+        # Without a terminal to measure, the table keeps the width that it needs.
+        width = None if sys.stdout.isatty() else 200
+        Console(highlight=False, width=width).print(table("", list(COLUMNS), [list(row.values()) for row in rows]))
