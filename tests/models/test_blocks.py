@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from lungwise.models.blocks import DropPath, RelativeAttention, gelu, relative_index
+from lungwise.models.blocks import DropPath, RelativeAttention, Standardise, gelu, relative_index
 
 
 def test_gelu_is_the_exact_one() -> None:
@@ -47,3 +47,15 @@ def test_drop_path_leaves_inference_alone_and_keeps_the_mean_in_training() -> No
     np.testing.assert_allclose(np.unique(dropped), [0.0, 1 / 0.75], rtol=1e-6)
     assert dropped.mean() == pytest.approx(1.0, abs=0.05)
     np.testing.assert_array_equal(dropped[..., 0], dropped[..., 1])
+
+
+def test_standardised_images_have_mean_0_and_deviation_1() -> None:
+    rng = np.random.default_rng(0)
+    x = (0.7 + 0.1 * rng.random((3, 300, 200, 1))).astype("float32")
+    found = np.asarray(Standardise(epsilon=0.0)(x), np.float64)
+    exact = (x - x.mean((1, 2), keepdims=True, dtype=np.float64)) / x.std((1, 2), keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(found, exact, atol=5e-6)
+
+
+def test_standardised_image_of_one_grey_is_all_zero() -> None:
+    np.testing.assert_array_equal(np.asarray(Standardise()(np.full((1, 8, 8, 1), 0.5, "float32"))), 0.0)

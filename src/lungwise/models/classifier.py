@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from lungwise.models.blocks import Standardise
 from lungwise.models.cnn import KaggleCnn
 from lungwise.models.coatnet import coatnet
 from lungwise.models.resnet import load_into, resnet50v2
@@ -45,7 +46,7 @@ def build_classifier(spec: Model, classes: int) -> keras.Model:
     image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
     x = image
     if spec.standardise:
-        x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="standardise", dtype="float32")(x)
+        x = Standardise(name="standardise", dtype="float32")(x)
     if spec.channels == 3:
         x = layers.Concatenate(name="grey_to_colour")([x] * 3)
     # A frozen backbone runs in inference mode: its batch norms keep the statistics that its weights were trained with.
