@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _PER_CLASS = 220
 _SEED = 7
-_PHANTOM_EPOCHS = 30
-"""The faint opacities of the phantoms are found after about ten epochs."""
+_PHANTOM_EPOCHS = 20
+"""The faint opacities of the phantoms are found after six to ten epochs."""
 
 
 def demo(

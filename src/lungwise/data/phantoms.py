@@ -194,11 +194,11 @@ class _Opacity:
             sides = rng.choice([-1.0, 1.0], 1 + int(rng.random() < 0.15))
             self.patches = [_patch(side, (0.25, 0.8), (0.35, 0.95), (0.17, 0.27), rng) for side in sides]
             self.bronchi = [line for outline in self.patches for line in _bronchi(outline, rng)]
-            self.strength, self.mottle = rng.uniform(0.18, 0.50), 0.9 + (self.mottle - 0.9) * np.float32(0.25)
+            self.strength, self.mottle = rng.uniform(0.24, 0.55), 0.9 + (self.mottle - 0.9) * np.float32(0.25)
         elif label == "COVID-19":  # several hazy patches on both sides, near the wall and low
             sides = np.tile([-1.0, 1.0], 3)[: int(rng.integers(4, 7))]
             self.patches = [_patch(side, (0.6, 1.0), (0.4, 1.0), (0.10, 0.18), rng) for side in sides]
-            self.strength = rng.uniform(0.14, 0.36)
+            self.strength = rng.uniform(0.18, 0.40)
 
 
 def _patch(side: float, across: Range, down: Range, radius: Range, rng: np.random.Generator) -> Points:
