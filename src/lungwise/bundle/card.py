@@ -42,8 +42,8 @@ def model_card(spec: BundleSpec) -> str:
         "## Limits",
         "",
         "It was tested on the data named above and on nothing else; expect worse results from other hospitals, devices, ages",
-        "and views. A heat map shows where the network looked, not why it is right. It cannot say that an image is not a chest",
-        "X-ray.",
+        "and views. A heat map is not the place of a finding: after global attention it may point to the wrong lung. The model",
+        "cannot say that an image is not a chest X-ray.",
         "",
     ]
     return "\n".join(lines)
