@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from lungwise.data.store import PreparedData
 from tests.cli.test_main import lungwise
@@ -20,3 +23,13 @@ def test_heat_maps_into_a_file_are_refused(small_run: Path, small_data: Prepared
     image = Path(small_data.facts["root"]) / small_data.manifest["path"][0]
     said = lungwise("predict", image, "--model", tmp_path / "model", "--heatmaps", tmp_path / "maps", code=2).stderr
     assert "must be a directory, but a file is in its place" in said
+
+
+def test_part_that_is_not_installed_is_named_with_its_extra(
+    two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    for name in ("lungwise.data.decode", "lungwise.data.prepare"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    said = lungwise("prepare", two_classes, "--out", tmp_path / "data", code=2).stderr
+    assert said == "Error: This command needs 'imagehash', which is not installed: pip install 'lungwise[train]'.\n"

@@ -28,6 +28,10 @@ def guarded(command: Command) -> Command:
         except LungwiseError as error:
             console().print(f"Error: {error}", markup=False)
             raise typer.Exit(2) from error
+        except ModuleNotFoundError as absent:
+            said = f"This command needs '{absent.name}', which is not installed: pip install 'lungwise[train]'."
+            console().print(f"Error: {said}", markup=False)
+            raise typer.Exit(2) from absent
         except KeyboardInterrupt as stop:
             console().print("Interrupted; run the same command again to continue.")
             raise typer.Exit(130) from stop
