@@ -74,7 +74,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        where = cause.filename or path
+        where = Path(cause.filename or path)
+        if where.name.startswith("."):
+            where = path  # the name of a draft would say nothing to the user
         if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise LungwiseError(f"There is no room left to write {where}; free some space or choose another --out.") from cause
         if isinstance(cause, PermissionError) or cause.errno == errno.EROFS:
