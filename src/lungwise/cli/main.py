@@ -33,7 +33,7 @@ def guarded(command: Command) -> Command:
             console().print(f"Error: {said}", markup=False)
             raise typer.Exit(2) from absent
         except KeyboardInterrupt as stop:
-            console().print("Interrupted; run the same command again to continue.")
+            console().print("Interrupted; what is finished is kept, and the same command continues after it.")
             raise typer.Exit(130) from stop
         except BrokenPipeError as gone:
             # The reader of our output has left (for example ``| head``); nothing more can be said to it.

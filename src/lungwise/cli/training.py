@@ -37,10 +37,8 @@ def train(
     watcher = TrainingProgress(speaker)
     try:
         finished = run(prepared, chosen, out, watcher)
-    except KeyboardInterrupt:
+    finally:
         watcher.close()
-        speaker.print("Interrupted: the finished epochs are kept, and the same command continues after them.")
-        raise
     if json:
         print_json({"run": str(out), "history": finished.history()})
     speaker.print(f"Finished run: {out}. Next: lungwise evaluate {out}", markup=False)
