@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "lungwise"
-CORE = {"__init__", "errors", "files", "labels", "recipe"}
+CORE = {"__init__", "answer", "errors", "files", "labels", "recipe"}
 ROOMS = {
     "core": set(),
     "imaging": {"core"},

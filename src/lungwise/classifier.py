@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lungwise.answer import softmax
 from lungwise.data.store import PreparedData, Subset
 from lungwise.errors import DataError, RunError
 from lungwise.evaluation.cases import Cases
@@ -21,7 +22,7 @@ from lungwise.imaging.preprocess import Preprocess
 from lungwise.pipeline import export_run
 from lungwise.recipe import load_recipe
 from lungwise.training.fit import load_model, train
-from lungwise.training.predict import predict_logits, softmax
+from lungwise.training.predict import predict_logits
 from lungwise.training.run import Run
 
 

@@ -32,6 +32,17 @@ def files(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def interrupt_after(source: Path, out: Path, images: int) -> None:
+    """Prepare ``source``, with Ctrl-C once so many images are decoded and kept."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done >= images:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, out, SMALL, progress=interrupt)
+
+
 def assert_same_as_unbroken(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Preparing again in ``out`` finishes, and no byte differs from a preparation that was never interrupted."""
     monkeypatch.undo()
@@ -64,12 +75,7 @@ def test_an_interrupted_preparation_continues(
 def test_what_was_decoded_before_is_not_decoded_again(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done >= 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(two_classes, tmp_path / "data", SMALL, progress=interrupt)
+    interrupt_after(two_classes, tmp_path / "data", 9)
     seen: list[int] = []
     prepare(two_classes, tmp_path / "data", SMALL, progress=lambda done, total: seen.append(done))
     assert seen == [9, 12, 15, 18, 20]
@@ -80,12 +86,7 @@ def test_what_was_decoded_before_is_not_decoded_again(
 def test_work_that_was_half_written_is_done_again(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, lost: int
 ) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done >= 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(two_classes, tmp_path / "data", SMALL, progress=interrupt)
+    interrupt_after(two_classes, tmp_path / "data", 9)
     half = tmp_path / "data" / ".partial" / name
     os.truncate(half, max(0, half.stat().st_size - lost))
     assert_same_as_unbroken(two_classes, tmp_path / "data", monkeypatch)
@@ -237,12 +238,7 @@ def test_too_little_room_is_known_before_the_work(two_classes: Path, tmp_path: P
 def test_room_that_is_already_filled_is_not_asked_for_again(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done >= 15:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(two_classes, tmp_path / "data", SMALL, progress=interrupt)
+    interrupt_after(two_classes, tmp_path / "data", 15)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 10**9, 6 * 32 * 32))
     assert prepare(two_classes, tmp_path / "data", SMALL).manifest.height == 20
 

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lungwise.answer import INTENDED_USE
 from lungwise.imaging.preprocess import Preprocess
 
 FORMAT = 1
 """Raised when an older reader would misunderstand a newer bundle."""
-INTENDED_USE = "Research use only. Not a medical device; not for diagnosis or for decisions about patients."
 
 
 class DecisionSpec(BaseModel):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lungwise.answer import decide
 from lungwise.errors import DataError
 from lungwise.evaluation.cases import Cases
 
@@ -30,9 +31,7 @@ class Decision:
 
     def decide(self, prob: NDArray[np.floating]) -> NDArray[np.int64]:
         """Columns decided for, int64 [n], from probabilities [n, classes]."""
-        if self.rule == "argmax":
-            return np.asarray(prob.argmax(axis=1))
-        return np.where(prob[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)
+        return decide(prob, self.rule, self.positive, self.threshold)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dictionary."""

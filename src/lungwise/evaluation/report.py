@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from lungwise.answer import INTENDED_USE
 from lungwise.errors import require
 from lungwise.evaluation import figures
 from lungwise.evaluation.cases import Cases
@@ -13,7 +14,6 @@ from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.metrics import roc_points
 
 CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc")
-INTENDED_USE = "Research use only. Not a medical device; not for diagnosis or for decisions about patients."
 
 _TIGHT = "\u00a0"
 """A no-break space: an interval is never torn apart at the end of a line."""

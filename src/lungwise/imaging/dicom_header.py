@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from lungwise.errors import ImageError
 from lungwise.imaging.dicom_elements import lookup_table, number, refusal, text, whole
 from lungwise.imaging.dicom_file import DicomFile
-from lungwise.imaging.read import MAX_PIXELS, MIN_SIDE
+from lungwise.imaging.read import check_size
 from lungwise.imaging.windowing import WINDOWS, Lut, Rescale, Window
 
 COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
@@ -127,14 +126,7 @@ def _check_picture(header: Dataset, name: str) -> None:
     if frames not in (0, 1):
         raise refusal(name, "NumberOfFrames", "1", frames, "save the frame that is meant as an image of its own")
     rows, columns = whole(header, "Rows", name), whole(header, "Columns", name)
-    if rows * columns > MAX_PIXELS:
-        raise ImageError(
-            f"An image must have at most {MAX_PIXELS} pixels, {name} declares {columns} x {rows}; shrink it first."
-        )
-    if min(rows, columns) < MIN_SIDE:
-        raise ImageError(
-            f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {columns} x {rows}; fetch the original."
-        )
+    check_size(columns, rows, name)
 
 
 def _bits(header: Dataset, name: str) -> tuple[int, int]:

@@ -75,6 +75,23 @@ def read(path: Path | str) -> Radiograph:
         raise ImageError(f"{path.name} cannot be opened: {cause.strerror}; check its permissions.") from cause
 
 
+def hidden(inside: Path) -> bool:
+    """Whether a path inside a searched folder is, or lies in, what a file system hides; see also ``SUFFIXES``."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse an image by the size that its header declares, before anything is decoded."""
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"An image must have at most {MAX_PIXELS} pixels, {name} declares {width} x {height}; shrink it first."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {width} x {height}; fetch the original."
+        )
+
+
 def decode(data: bytes, name: str = "image") -> Radiograph:
     """Decode the bytes of one image file; see :func:`read`.
 
@@ -119,14 +136,7 @@ def _inspect(data: bytes, name: str) -> _Header:
         ) from cause
     except _DAMAGE as cause:
         raise ImageError(f"{name} has a damaged header ({cause}); fetch the file again.") from cause
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"An image must have at most {MAX_PIXELS} pixels, {name} declares {width} x {height}; shrink it first."
-        )
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(
-            f"An image must have at least {MIN_SIDE} pixels on each side, {name} has {width} x {height}; fetch the original."
-        )
+    check_size(width, height, name)
     if frames != 1:
         raise ImageError(f"An image must be one still picture, {name} has {frames} frames; save the one that is meant.")
     return header

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lungwise.answer import decide, softmax
 from lungwise.bundle.store import Bundle, read_bundle
-from lungwise.errors import ImageError, LungwiseError, writing
+from lungwise.errors import ImageError, LungwiseError
 from lungwise.files import write_whole
 from lungwise.imaging.preprocess import to_input, to_square
 from lungwise.imaging.radiograph import Radiograph
-from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, read
+from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, hidden, read
 from lungwise.inference.engine import OnnxEngine
 from lungwise.inference.explain import grad_cam, overlay
 from lungwise.inference.result import Result
@@ -87,7 +88,7 @@ class Predictor:
         """Probabilities [n, classes] of stored squares, uint8 [n, stored, stored], for evaluation on prepared data."""
         batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
         inputs = (np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches)
-        outputs = [self._softmax(self._engine.run(batch).logits) for batch in inputs]
+        outputs = [softmax(self._engine.run(batch).logits, self.spec.temperature) for batch in inputs]
         return np.concatenate(outputs) if outputs else np.zeros((0, len(self.labels)))
 
     def _answer(
@@ -99,8 +100,9 @@ class Predictor:
             return results
         squares = [to_square(radiograph, self.spec.preprocess) for _, radiograph in good]
         outputs = self._engine.run(np.stack([to_input(square, self.spec.preprocess) for square in squares]))
-        prob = self._softmax(outputs.logits)
-        decided = self._decide(prob)
+        prob = softmax(outputs.logits, self.spec.temperature)
+        rule = self.spec.decision
+        decided = decide(prob, rule.rule, rule.positive, rule.threshold)
         for row, (index, radiograph) in enumerate(good):
             column, place = int(decided[row]), places[index]
             if place is not None:
@@ -127,17 +129,6 @@ class Predictor:
         reasons = (_text(str(item)),) if isinstance(item, ImageError) else ()
         return Result(name, "error", None, {}, reasons, (), None, self.spec.name, self.bundle.sha256, self.spec.intended_use)
 
-    def _softmax(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        scaled = logits.astype(np.float64) / self.spec.temperature
-        shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-    def _decide(self, prob: NDArray[np.float64]) -> NDArray[np.int64]:
-        rule = self.spec.decision
-        if rule.rule == "argmax":
-            return np.asarray(prob.argmax(axis=1))
-        return np.where(prob[:, rule.positive] >= rule.threshold, rule.positive, 1 - rule.positive)
-
 
 def load(path: Path | str, threads: int = 0) -> Predictor:
     """Load a bundle (directory or zip) for prediction.
@@ -162,7 +153,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
         inside = sorted(
             file
             for file in place.rglob("*")
-            if file.suffix.lower() in SUFFIXES and not _hidden(file.relative_to(place)) and not file.is_dir()
+            if file.suffix.lower() in SUFFIXES and not hidden(file.relative_to(place)) and not file.is_dir()
         )
         if not inside:
             raise LungwiseError(f"A folder to predict must hold images, but {place} has none; name another.")
@@ -201,13 +192,8 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _hidden(inside: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
-
-
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     coded, data = cv2.imencode(".png", pixels)
     if not coded:
         raise LungwiseError(f"The heat map {path} could not be encoded; choose another --heatmaps folder.")
-    with writing(path):
-        write_whole(path, lambda draft: draft.write_bytes(data.tobytes()))
+    write_whole(path, lambda draft: draft.write_bytes(data.tobytes()))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lungwise.answer import softmax
 from lungwise.data.batches import TrainingBatches
 from lungwise.data.store import PreparedData, Subset
 from lungwise.errors import DataError, RunError
@@ -19,7 +20,7 @@ from lungwise.files import write_json
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.models.classifier import build_classifier
 from lungwise.recipe import Optimiser, Recipe
-from lungwise.training.predict import predict_logits, softmax, write_predictions
+from lungwise.training.predict import predict_logits, write_predictions
 from lungwise.training.run import Run, environment, start_run
 from lungwise.training.schedule import best_epoch, plateau_rate, should_stop, step_rate
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lungwise.answer import softmax
 from lungwise.data.batches import plain_batches
 from lungwise.data.store import PreparedData, Subset
 from lungwise.errors import RunError
@@ -21,12 +22,6 @@ def predict_logits(model: keras.Model, part: Subset, spec: Preprocess) -> NDArra
     """Logits of every image of a part: float32 [n, classes]."""
     outputs = [np.asarray(model.predict_on_batch(batch)) for batch in plain_batches(part, spec, BATCH)]
     return np.concatenate(outputs) if outputs else np.zeros((0, model.output_shape[-1]), np.float32)
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probabilities from logits [n, classes], in float64 so that they sum to 1 within rounding."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def predictions(run: Run, model: keras.Model, data: PreparedData) -> pl.DataFrame:

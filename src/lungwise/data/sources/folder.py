@@ -9,7 +9,7 @@ from pathlib import Path
 from lungwise.data.sources.listing import Listing, to_rows
 from lungwise.data.sources.patients import custom_pattern, guess, patient_by
 from lungwise.errors import DataError, some
-from lungwise.imaging.read import SUFFIXES
+from lungwise.imaging.read import SUFFIXES, hidden
 
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -38,7 +38,7 @@ def list_folder(root: Path, patient_pattern: str | None = None) -> Listing:
     records, other = [], 0
     for top, split in tops.items():
         for class_folder in _folders(top):
-            files = [file for file in _files(class_folder) if not _hidden(file, root)]
+            files = [file for file in _files(class_folder) if not hidden(file.relative_to(root))]
             images = [file for file in files if file.suffix.lower() in SUFFIXES or not file.suffix]
             other += len(files) - len(images)
             records += [_record(file, root, class_folder.name, split, pattern) for file in images]
@@ -61,10 +61,6 @@ def _files(folder: Path) -> list[Path]:
         raise cause
 
     return [Path(base) / name for base, _, names in os.walk(folder, onerror=refuse) for name in names]
-
-
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(root).parts)
 
 
 def _record(file: Path, root: Path, label: str, split: str, pattern: re.Pattern[str] | None) -> tuple[str, str, str, str, str]:
