@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,6 +68,22 @@ def decode_all(
     return facts
 
 
+@contextmanager
+def _interrupted_between_chunks() -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising it: raised inside a thread pool's lock, it would leave the process waiting."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
+
+
 def _header(shape: tuple[int, int, int]) -> bytes:
     """NumPy's file header; rows are appended behind it, so a full disk is an error and not a crash in a memory map."""
     from io import BytesIO
@@ -95,10 +114,10 @@ def _append(store: BinaryIO, squares: NDArray[np.uint8]) -> None:
 
 def _decoded(files: list[Path], spec: Preprocess) -> Iterator[tuple[NDArray[np.uint8], list[dict[str, Any]]]]:
     """Chunks of squares and facts, decoded on all cores (the decoders release Python's lock)."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for start in range(0, len(files), CHUNK):
+    for start in range(0, len(files), CHUNK):
+        with _interrupted_between_chunks(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             results = list(pool.map(lambda file: decode_one(file, spec), files[start : start + CHUNK]))
-            yield np.stack([square for square, _ in results]), [fact for _, fact in results]
+        yield np.stack([square for square, _ in results]), [fact for _, fact in results]
 
 
 def decode_one(file: Path, spec: Preprocess) -> tuple[NDArray[np.uint8], dict[str, Any]]:
