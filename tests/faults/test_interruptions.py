@@ -50,7 +50,6 @@ def test_training_stopped_in_the_middle_continues_to_the_same_weights(
         np.testing.assert_array_equal(resumed[0][name], value, err_msg=name)
 
 
-@pytest.mark.slow  # once in several runs the stopped process did not end; see CONTRIBUTING, known faults
 def test_preparation_stopped_with_ctrl_c_continues_to_the_same_data(small_data: PreparedData, tmp_path: Path) -> None:
     # Enough copies for several chunks, so that the interruption falls between them.
     source = tmp_path / "xrays"
