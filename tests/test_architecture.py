@@ -32,6 +32,7 @@ HOMES = {
     "matplotlib": set(),
     "onnxruntime": {"inference"},
     "sklearn": {"data"},
+    "scipy": {"data"},
     "imagehash": {"data"},
     "polars": {"data", "evaluation", "training", "assembly"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lungwise.inference.predictor import Predictor
 from lungwise.training.run import Run, open_run
 
 _SAMPLES = 16
+_BLOCK = 512
 
 
 def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, overwrite: bool = False) -> Path:
@@ -102,7 +104,8 @@ def bundle_predictions(predictor: Predictor, data: PreparedData) -> pl.DataFrame
             f"but they are {data.spec.stored} px, {data.spec.fit}; prepare them again."
         )
     part = data.part("train", "validation", "test")
-    prob = predictor.probabilities(data.pixels[part.rows])
+    blocks = np.array_split(part.rows, max(1, math.ceil(len(part) / _BLOCK)))  # read in portions, so that memory stays flat
+    prob = np.concatenate([predictor.probabilities(data.pixels[rows]) for rows in blocks])
     columns = [pl.Series(f"prob_{label}", prob[:, column]) for column, label in enumerate(spec.labels)]
     return part.manifest.select("image", "patient", "source", "split", "label").with_columns(columns)
 

@@ -57,7 +57,9 @@ class Augment(_Section):
 class Data(_Section):
     """What is done with the training part."""
 
-    balance: Literal["weights", "downsample", "none"] = "weights"
+    balance: Literal["weights", "effective", "downsample", "oversample", "none"] = "weights"
+    per_patient: bool = Field(default=False, description="balance patients, not images; the films of one share its weight")
+    beta: float = Field(default=0.999, ge=0, lt=1, description="'effective' only: 0 leaves classes alone, near 1 evens them")
     replace: bool = Field(default=False, description="down-sample with replacement, as the original project did")
     augment: Augment = Augment()
 
@@ -115,6 +117,10 @@ class Recipe(_Section):
             raise ValueError("model.weights = 'imagenet' needs model.channels = 3")
         if self.model.head.pool == "flatten" and self.model.head.width == 0:
             raise ValueError("model.head.pool = 'flatten' needs a hidden layer (model.head.width)")
+        if self.data.replace and self.data.balance != "downsample":
+            raise ValueError(f"data.replace goes with data.balance = 'downsample' only, not with '{self.data.balance}'")
+        if self.data.beta != Data().beta and self.data.balance != "effective":
+            raise ValueError(f"data.beta goes with data.balance = 'effective' only, not with '{self.data.balance}'")
         return self
 
 

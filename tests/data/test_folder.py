@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lungwise.data.sources import list_source
+from lungwise.data.sources import SourceOptions, list_source
 from lungwise.data.sources.folder import list_folder
 from lungwise.errors import DataError
 
@@ -92,7 +92,7 @@ def test_the_folder_is_the_source_where_names_say_nothing(tmp_path: Path) -> Non
 
 
 def test_a_pattern_finds_the_patient(tmp_path: Path) -> None:
-    rows = list_folder(touch(tmp_path, "A/2020_p7_1.png"), r"_(p\d+)_").rows
+    rows = list_folder(touch(tmp_path, "A/2020_p7_1.png"), SourceOptions(patient_pattern=r"_(p\d+)_")).rows
     assert rows["patient"].to_list() == ["p7"]
 
 
@@ -147,4 +147,14 @@ def test_a_source_of_another_kind_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "x.zip")
     with pytest.raises(DataError) as caught:
         list_source(tmp_path / "x.zip")
-    assert str(caught.value) == "A source must be a folder or one of ['.csv', '.tsv', '.parquet'], got x.zip."
+    assert str(caught.value) == "A source must be a folder or one of ['.csv', '.tsv', '.parquet', '.npz'], got x.zip."
+
+
+def test_classes_may_be_chosen(tmp_path: Path) -> None:
+    listing = list_source(touch(tmp_path, "A/x.png", "B/y.png", "C/z.png"), SourceOptions(classes=("a", "C")))
+    assert listing.rows["path"].to_list() == ["A/x.png", "C/z.png"]
+    assert listing.notes == ("1 images that show none of A, C were left out (B 1).",)
+
+
+def test_a_folder_around_classes_is_still_the_class(tmp_path: Path) -> None:
+    assert list_source(touch(tmp_path, "A/B/x.png")).rows["label"].to_list() == ["A"]

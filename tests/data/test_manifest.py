@@ -29,7 +29,7 @@ BAD = [
     ({"image": ["a", "b"], "patient": ["", "p"]}, "'patient' must not be empty; 1 rows break this, the first is 'a'."),
     (
         {"image": ["a", "b"], "status": ["ok", "cut off"]},
-        "an image that is not ok must have split 'none'; 1 rows break this, the first is 'b'.",
+        "an image that is neither ok nor missing must have split 'none'; 1 rows break this, the first is 'b'.",
     ),
 ]
 

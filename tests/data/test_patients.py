@@ -18,6 +18,8 @@ from lungwise.errors import DataError
         ("IM-0129-0001", "IM-0129", "kermany"),
         ("NORMAL2-IM-0373-0001-0002", "IM-0373", "kermany"),
         ("NORMAL2-IM-0373-0001", "IM-0373", "kermany"),
+        ("BACTERIA-1008087-0001", "1008087", "kermany"),
+        ("NORMAL-1003233-0002", "1003233", "kermany"),
         ("00001280_004", "00001280", "nih"),
         ("MIDRC-RICORD-1C-419639-003251-46647-0", "419639-003251", "ricord"),
     ],

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from lungwise.data.prepare import Request, prepare
+from lungwise.data.sources import SourceOptions
 from lungwise.data.split import Fractions
 from lungwise.data.store import open_data
 from lungwise.errors import DataError, LungwiseError
@@ -22,7 +23,9 @@ SMALL = Request(Preprocess(stored=32))
 
 def test_a_folder_becomes_manifest_pixels_and_facts(two_classes: Path, tmp_path: Path) -> None:
     data = prepare(two_classes, tmp_path / "data", SMALL)
-    assert {file.name for file in data.folder.iterdir()} == {"manifest.parquet", "pixels.npy", "dataset.json", "audit.json"}
+    assert {file.name for file in data.folder.iterdir()} == {
+        "manifest.parquet", "pixels.npy", "dataset.json", "audit.json", "README.md", "samples.png"
+    }  # fmt: skip
     assert (data.manifest.height, data.pixels.shape, data.pixels.dtype) == (20, (20, 32, 32), np.uint8)
     assert data.labels.names == ("NORMAL", "PNEUMONIA")
     assert {key: data.facts[key] for key in ("kind", "missing", "unreadable", "seed")} == {
@@ -109,7 +112,7 @@ def test_a_table_gives_labels_patients_and_parts(two_classes: Path, tmp_path: Pa
         "path,label,patient,split\n"
         + "".join(f"{path},{path[0]},{path},{part}\n" for path, part in zip(paths, parts, strict=True))
     )
-    data = prepare(tmp_path / "t.csv", tmp_path / "data", SMALL, images=two_classes)
+    data = prepare(tmp_path / "t.csv", tmp_path / "data", SMALL, SourceOptions(images=two_classes))
     assert data.manifest["split"].to_list() == parts
     assert data.labels.names == ("N", "P")
 
@@ -138,8 +141,9 @@ def test_patients_of_an_earlier_split_stay_where_they_were(two_classes: Path, tm
 def test_copies_are_reported(two_classes: Path, tmp_path: Path) -> None:
     (two_classes / "PNEUMONIA" / "copy.png").write_bytes((two_classes / "NORMAL" / "normal0-a.png").read_bytes())
     data = prepare(two_classes, tmp_path / "data", SMALL)
-    (finding,) = json.loads((tmp_path / "data" / "audit.json").read_text())
+    finding, *others = json.loads((tmp_path / "data" / "audit.json").read_text())
     assert finding["check"] == "duplicate-label-conflict"
+    assert {other["severity"] for other in others} == {"warning"}  # the pictures are small noise
     assert finding["images"] == ["NORMAL/normal0-a.png", "PNEUMONIA/copy.png"]
     assert data.facts["audit"][0]["count"] == 1
 

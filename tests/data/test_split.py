@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from lungwise.data.groups import groups
 from lungwise.data.split import Fractions, split_patients
 from lungwise.errors import DataError
 
@@ -19,6 +20,21 @@ def rows(**patients: int) -> pl.DataFrame:
             for film in "ab"
         ]
     )
+
+
+def sourced(**sources: int) -> pl.DataFrame:
+    """One class "normal" from several sources, and one "sick" from one of its own: ``sourced(a=100, b=40)``."""
+    parts = [
+        rows(normal=number).with_columns(patient=pl.lit(source) + pl.col("patient"), source=pl.lit(source))
+        for source, number in sources.items()
+    ]
+    return pl.concat([*parts, rows(sick=20).with_columns(source=pl.lit("z"))])
+
+
+def of_source(table: pl.DataFrame, source: str) -> list[int]:
+    """Patients of a source in test, validation and train."""
+    found = table.filter(pl.col("source") == source)
+    return [found.filter(pl.col("split") == split)["patient"].n_unique() for split in ("test", "validation", "train")]
 
 
 def patients_of(table: pl.DataFrame, split: str, label: str) -> int:
@@ -111,6 +127,110 @@ def test_previous_parts_are_kept() -> None:
     assert {patient: found[patient] for patient in ("normal3", "normal4", "sick0")} == {
         "normal3": "test", "normal4": "validation", "sick0": "train"
     }  # fmt: skip
+
+
+def test_each_source_of_a_label_is_shared_out_by_the_fractions() -> None:
+    done = split_patients(sourced(a=100, b=40, c=20), Fractions(0.15, 0.2))
+    assert [of_source(done, name) for name in "abc"] == [[20, 15, 65], [8, 6, 26], [4, 3, 13]]
+
+
+def test_sources_too_small_for_every_part_are_taken_together() -> None:
+    """With shares of 0.15 and 0.2 a source needs four patients; b and c have five together."""
+    done = split_patients(sourced(a=100, b=2, c=3), Fractions(0.15, 0.2))
+    assert of_source(done, "a") == [20, 15, 65]
+    assert [b + c for b, c in zip(of_source(done, "b"), of_source(done, "c"), strict=True)] == [1, 1, 3]
+
+
+def test_what_is_still_too_small_joins_the_largest_source() -> None:
+    done = split_patients(sourced(a=30, b=97, c=3), Fractions(0.15, 0.2))
+    assert of_source(done, "a") == [6, 4, 20]
+    assert [b + c for b, c in zip(of_source(done, "b"), of_source(done, "c"), strict=True)] == [20, 15, 65]
+
+
+def test_sources_that_are_all_small_are_split_like_one() -> None:
+    table = sourced(a=1, b=1, c=1)
+    assert split_patients(table, Fractions()).equals(
+        split_patients(table.drop("source"), Fractions()).select(*table.columns[:4], table["source"]).select(table.columns)
+    )
+
+
+def test_one_source_for_each_label_splits_as_without_sources() -> None:
+    table = rows(normal=50, sick=9)
+    done = split_patients(table.with_columns(source=pl.col("label") + "s"), Fractions())
+    assert done.drop("source").equals(split_patients(table, Fractions()))
+
+
+def test_known_places_do_not_change_between_releases() -> None:
+    """Fingerprints of prepared data sets depend on this order."""
+    done = split_patients(rows(normal=12, sick=6), Fractions(0.15, 0.2), seed=0)
+    found = {split: sorted(set(done.filter(pl.col("split") == split)["patient"])) for split in ("test", "validation")}
+    assert found == {"test": ["normal5", "normal8", "sick3"], "validation": ["normal1", "normal4", "sick2"]}
+
+
+def test_a_group_stands_in_one_part() -> None:
+    table = rows(normal=12, sick=12)
+    links = [(2 * patient, 2 * patient + 3) for patient in (0, 1, 5, 14)]
+    done = split_patients(table.with_columns(groups(table["patient"], links)), Fractions(0.3, 0.3))
+    assert done["group"].n_unique() == 20
+    assert done.group_by("group").agg(pl.col("split").n_unique())["split"].to_list() == [1] * 20
+
+
+def test_patients_of_one_group_count_as_one() -> None:
+    table = rows(normal=10, rare=4).with_columns(
+        group=pl.when(pl.col("label") == "rare")
+        .then(pl.col("patient").replace({"rare1": "rare0", "rare3": "rare2"}))
+        .otherwise(pl.col("patient"))
+    )
+    with pytest.raises(DataError, match="but class 'rare' has 2; add patients or remove the class"):
+        split_patients(table, Fractions())
+
+
+@pytest.mark.parametrize(
+    ("before", "part"),
+    [
+        (("train",), "train"),
+        (("validation",), "validation"),
+        (("train", "validation"), "validation"),
+        (("train", "test"), "test"),
+        (("validation", "test", "train"), "test"),
+        (("none", "validation"), "validation"),
+    ],
+)
+def test_a_group_follows_its_members_and_never_from_test_to_training(before: tuple[str, ...], part: str) -> None:
+    names = ["normal1", "normal2", "normal3", "normal4"]
+    table = rows(normal=20, sick=20).with_columns(
+        group=pl.when(pl.col("patient").is_in(names)).then(pl.lit("normal1")).otherwise(pl.col("patient"))
+    )
+    done = split_patients(table, Fractions(), previous=dict(zip(names, before, strict=False)))
+    assert set(done.filter(pl.col("group") == "normal1")["split"]) == {part}
+
+
+def test_the_group_of_a_given_test_part_lends_nothing() -> None:
+    table = rows(normal=8, sick=8).with_columns(
+        split=pl.when(pl.col("patient") == "sick0").then(pl.lit("test")).otherwise(pl.lit("train")),
+        group=pl.when(pl.col("patient").is_in(["sick0", "sick1"])).then(pl.lit("sick0")).otherwise(pl.col("patient")),
+    )
+    done = split_patients(table, Fractions(validation=0.8, test=0.1))
+    assert set(done.filter(pl.col("patient") == "sick1")["split"]) == {"train"}
+    assert set(done.filter(pl.col("patient") == "sick0")["split"]) == {"test"}
+
+
+def test_a_class_keeps_every_part_when_earlier_parts_fill_its_sources() -> None:
+    table = pl.concat([sourced(a=3).filter(pl.col("label") == "normal"), sourced(b=3)])
+    previous = dict.fromkeys(["anormal0", "anormal1", "anormal2"], "train") | dict.fromkeys(["bnormal0", "bnormal1"], "test")
+    done = split_patients(table, Fractions(0.3, 0.3), previous=previous)
+    assert [patients_of(done, split, "normal") for split in ("train", "validation", "test")] == [3, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_tenth_more_patients_move_few_of_the_others(seed: int) -> None:
+    """At most 5 of 100; 1 to 2 are usual in a collection of this size."""
+    table = sourced(a=300, b=150, c=50)
+    parts = dict(split_patients(table, Fractions(), seed).select("patient", "split").iter_rows())
+    added = sourced(a=30, b=15, c=5).filter(pl.col("label") == "normal").with_columns(patient=pl.lit("new") + pl.col("patient"))
+    more = pl.concat([table, added])
+    after = dict(split_patients(more, Fractions(), seed).select("patient", "split").iter_rows())
+    assert sum(after[patient] != part for patient, part in parts.items()) <= 0.05 * len(parts)
 
 
 @pytest.mark.parametrize(("validation", "test"), [(0, 0.2), (0.2, 0), (0.5, 0.5), (-0.1, 0.2), (1, 0.1), (0.7, 0.6)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lungwise.data.sources import list_source
+from lungwise.data.sources import SourceOptions, list_source
 from lungwise.data.sources.table import list_table
 from lungwise.errors import DataError
 
@@ -40,7 +40,9 @@ def test_every_kind_of_table_is_read(tmp_path: Path, suffix: str) -> None:
 
 def test_columns_may_have_other_names(table: Path) -> None:
     table.write_text("Image Index,Finding Labels,Patient ID\na.png,x,7\n")
-    rows = list_table(table, columns={"path": "Image Index", "label": "Finding Labels", "patient": "Patient ID"}).rows
+    rows = list_table(
+        table, SourceOptions(columns={"path": "Image Index", "label": "Finding Labels", "patient": "Patient ID"})
+    ).rows
     assert rows.select("path", "label", "patient").rows() == [("a.png", "x", "7")]
 
 
@@ -53,13 +55,13 @@ def test_without_a_patient_column_names_of_files_tell(table: Path) -> None:
 
 def test_a_pattern_may_tell_the_patient(table: Path) -> None:
     table.write_text("path,label\nd/2020-p7.png,x\n")
-    assert list_table(table, patient_pattern=r"-(p\d+)").rows["patient"].to_list() == ["p7"]
+    assert list_table(table, SourceOptions(patient_pattern=r"-(p\d+)")).rows["patient"].to_list() == ["p7"]
 
 
 def test_images_may_lie_elsewhere(table: Path, tmp_path: Path) -> None:
     table.write_text("path,label\na.png,x\n")
     assert list_table(table).root == tmp_path
-    assert list_source(table, images=tmp_path).root == tmp_path
+    assert list_source(table, SourceOptions(images=tmp_path)).root == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_splits_are_recognised(table: Path, written: str, split: str) -> None:
 
 def refusal(table: Path, columns: dict[str, str] | None = None) -> str:
     with pytest.raises(DataError) as caught:
-        list_source(table, columns=columns)
+        list_source(table, SourceOptions(columns=columns or {}))
     return str(caught.value)
 
 
@@ -92,8 +94,9 @@ def test_a_column_that_was_named_must_exist(table: Path) -> None:
 
 def test_only_our_columns_can_be_named(table: Path) -> None:
     table.write_text("path,label\na.png,x\n")
-    assert refusal(table, {"age": "Age"}) == (
-        "--column takes one of ['path', 'label', 'patient', 'source', 'split'] on its left side, got 'age'."
+    assert refusal(table, {"weight": "Weight"}) == (
+        "--column takes one of ['path', 'label', 'patient', 'source', 'split', 'view', 'sex', 'age'] on its left side, "
+        "got 'weight'."
     )
 
 
@@ -132,4 +135,15 @@ def test_a_parquet_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 def test_the_folder_of_images_must_be_one(table: Path, tmp_path: Path) -> None:
     table.write_text("path,label\na.png,x\n")
     with pytest.raises(DataError, match=r"^--images must be a folder, but .*/no is none; correct the path\.$"):
-        list_source(table, images=tmp_path / "no")
+        list_source(table, SourceOptions(images=tmp_path / "no"))
+
+
+def test_view_sex_and_age_come_in_one_form(table: Path) -> None:
+    table.write_text("path,label,Sex,age,view\na.png,x,male,058Y,pa\nb.png,x,F,7,\nc.png,x,?,414,AP\nd.png,x,,,\n")
+    rows = list_table(table, SourceOptions(columns={"sex": "Sex"})).rows
+    assert rows.select("view", "sex", "age").rows() == [("PA", "M", "58"), ("", "F", "7"), ("AP", "", ""), ("", "", "")]
+
+
+def test_a_table_without_rows_is_refused(table: Path) -> None:
+    table.write_text("path,label\n")
+    assert refusal(table) == "xrays.csv must have one row an image, it has none; fill it."

@@ -66,5 +66,5 @@ def test_preparation_stopped_with_ctrl_c_continues_to_the_same_data(small_data: 
     subprocess.run(broken, capture_output=True, check=True)
     assert open_data(tmp_path / "broken").fingerprint == open_data(tmp_path / "whole").fingerprint
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {
-        "audit.json", "dataset.json", "manifest.parquet", "pixels.npy",
+        "README.md", "audit.json", "dataset.json", "manifest.parquet", "pixels.npy", "samples.png",
     }  # fmt: skip

@@ -7,16 +7,20 @@ import os
 import shutil
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lungwise.data import decode as decoding
-from lungwise.data import prepare as preparing
+from lungwise.data import record as recording
+from lungwise.data.pixels import PixelWriter
 from lungwise.data.prepare import Request, prepare
 from lungwise.errors import DataError, LungwiseError
 from lungwise.imaging.preprocess import Preprocess
+from lungwise.imaging.radiograph import Radiograph
 from tests.conftest import Encode, MakeFolder
 
 SMALL = Request(Preprocess(stored=32))
@@ -56,14 +60,14 @@ def assert_same_as_unbroken(source: Path, out: Path, monkeypatch: pytest.MonkeyP
 def test_an_interrupted_preparation_continues(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    decoded: list[Path] = []
+    decoded: list[str] = []
     decode_one = decoding.decode_one
 
-    def interrupt(file: Path, spec: Preprocess) -> object:
+    def interrupt(path: str, load: Callable[[str], Radiograph], spec: Preprocess) -> object:
         if len(decoded) >= after:
             raise KeyboardInterrupt
-        decoded.append(file)
-        return decode_one(file, spec)
+        decoded.append(path)
+        return decode_one(path, load, spec)
 
     monkeypatch.setattr(decoding, "decode_one", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -92,14 +96,14 @@ def test_work_that_was_half_written_is_done_again(
     assert_same_as_unbroken(two_classes, tmp_path / "data", monkeypatch)
 
 
-@pytest.mark.parametrize("step", ["write_manifest", "write_json", "audit"])
+@pytest.mark.parametrize("step", ["write_manifest", "write_json", "audit", "write_card"])
 def test_an_interruption_at_the_end_continues(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing, step, interrupt)
+    monkeypatch.setattr(recording, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(two_classes, tmp_path / "data", SMALL)
     assert_same_as_unbroken(two_classes, tmp_path / "data", monkeypatch)
@@ -246,15 +250,15 @@ def test_room_that_is_already_filled_is_not_asked_for_again(
 def test_a_disk_that_fills_up_in_the_middle_is_one_sentence(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append, calls = decoding._append, []
+    append, calls = PixelWriter.append, []
 
-    def fill(store: object, squares: object) -> None:
+    def fill(store: PixelWriter, squares: NDArray[np.uint8]) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(store, squares)  # type: ignore[arg-type]
+        append(store, squares)
 
-    monkeypatch.setattr(decoding, "_append", fill)
+    monkeypatch.setattr(PixelWriter, "append", fill)
     with pytest.raises(LungwiseError, match=r"^There is no room left to write .*; free some space or choose another --out\.$"):
         prepare(two_classes, tmp_path / "data", SMALL)
     assert not (tmp_path / "data" / "dataset.json").exists()
@@ -280,7 +284,7 @@ def test_a_real_limit_on_the_size_of_files_is_one_sentence(
     assert_same_as_unbroken(two_classes, tmp_path / "data", monkeypatch)
 
 
-@pytest.mark.parametrize("file", ["manifest.parquet", "audit.json", "dataset.json"])
+@pytest.mark.parametrize("file", ["manifest.parquet", "audit.json", "samples.png", "README.md", "dataset.json"])
 def test_a_disk_that_is_full_at_the_end_is_one_sentence(
     two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:

@@ -525,11 +525,16 @@ def test_jpeg_is_the_same_inside_and_outside(smooth: NDArray[np.uint8], encode: 
     np.testing.assert_array_equal(grey(make(smooth, syntax, frame=jpeg, **FULL_8)), decode(jpeg).pixels)
 
 
-def test_jpeg_of_12_bits_is_refused(smooth: NDArray[np.uint8], encode: Encode) -> None:
+@pytest.mark.parametrize(
+    ("syntax", "bits", "allowed"), [(uid.JPEGBaseline8Bit, 12, "8"), (uid.JPEGExtended12Bit, 10, "8 or 12")]
+)
+def test_jpeg_of_another_depth_than_its_process_has_is_refused(
+    smooth: NDArray[np.uint8], encode: Encode, syntax: UID, bits: int, allowed: str
+) -> None:
     jpeg = bytearray(encode(smooth, "JPEG"))
-    jpeg[jpeg.index(b"\xff\xc0") + 4] = 12
-    message = refused(make(smooth.astype(np.uint16), uid.JPEGExtended12Bit, stored=12, frame=bytes(jpeg)))
-    assert "is a JPEG of 12 bits, but JPEG Extended (Process 2 and 4) is read at 8 bits only" in message
+    jpeg[jpeg.index(b"\xff\xc0") + 4] = bits
+    message = refused(make(smooth.astype(np.uint16), syntax, stored=12, frame=bytes(jpeg)))
+    assert f"is a JPEG of {bits} bits, but {syntax.name} has {allowed}; decompress it" in message
 
 
 def lossless_jpeg(pixels: NDArray[Any], bits: int, predictor: int) -> bytes:

@@ -171,7 +171,9 @@ def test_another_kind_of_file_is_refused(data: bytes) -> None:
 
 def test_dicom_is_known_by_its_content_and_goes_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     data, found = b"\0" * 128 + b"DICM" + b"\0" * 8, Radiograph(np.zeros((40, 40), np.uint8))
-    monkeypatch.setattr("lungwise.imaging.dicom.decode_dicom", lambda *came: found if came == (data, "x.png") else None)
+    monkeypatch.setattr(
+        "lungwise.imaging.dicom.decode_dicom", lambda *came, **options: found if came == (data, "x.png") else None
+    )
     assert decode(data, "x.png") is found
 
 

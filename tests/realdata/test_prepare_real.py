@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lungwise.data.prepare import Request, prepare
+from lungwise.data.sources import SourceOptions
 from lungwise.errors import DataError
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.imaging.read import read
@@ -34,13 +35,13 @@ def test_darkcovidnet_is_split_by_patient(real: Path, tmp_path: Path) -> None:
 
 def test_covidx9a_with_missing_files_is_refused(real: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"but 30206 of 30530 are missing under .* \(test 400, train 29806; "):
-        prepare(real / "covidx9a", tmp_path / "data", SMALL, covidx="9A")
+        prepare(real / "covidx9a", tmp_path / "data", SMALL, SourceOptions(covidx="9A"))
     assert len((tmp_path / "data.missing.txt").read_text().splitlines()) == 30206
     assert not (tmp_path / "data").exists()
 
 
 def test_covidx9a_goes_on_when_missing_files_are_allowed(real: Path, tmp_path: Path) -> None:
-    data = prepare(real / "covidx9a", tmp_path / "data", Request(SMALL.spec, allow_missing=True), covidx="9A")
+    data = prepare(real / "covidx9a", tmp_path / "data", Request(SMALL.spec, allow_missing=True), SourceOptions(covidx="9A"))
     assert (data.facts["missing"], data.facts["unreadable"]) == (30206, 0)
     assert (data.manifest["status"] == "ok").sum() == data.pixels.shape[0] == 324
 

@@ -1,4 +1,4 @@
-"""``lungwise prepare``."""
+"""``lungwise prepare`` and ``audit``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from lungwise.cli.console import Json, Quiet, console, print_json
 from lungwise.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from lungwise.data.store import PreparedData
@@ -19,7 +21,7 @@ _SHOWN = 20
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A folder of class folders, a CSV/TSV/parquet table, or COVIDx lists.")],
+    source: Annotated[str, typer.Argument(help="A folder, a table, lists of a public collection, .npz, or kaggle:OWNER/NAME.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the prepared data set.")],
     size: Annotated[int, typer.Option(help="Side of the stored squares in pixels.", min=32, max=2048)] = 256,
     fit: Annotated[str, typer.Option(help="stretch both sides, pad the shorter, or crop the longer.")] = "stretch",
@@ -34,6 +36,17 @@ def prepare(
     patient_pattern: Annotated[
         str | None, typer.Option(help="Regular expression on file names; its first group is the patient.")
     ] = None,
+    classes: Annotated[list[str] | None, typer.Option("--class", help="A class to keep, of many; repeat it.")] = None,
+    patient_key: Annotated[
+        Path | None, typer.Option(help="File with the key for pseudonyms of DICOM patients; made if it is not there.")
+    ] = None,
+    secondary: Annotated[bool, typer.Option("--allow-secondary", help="Read DICOM Secondary Capture as well.")] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Keep one of each picture that occurs more than once.")
+    ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out: a check's name, a file of paths, or a pattern; repeat it.")
+    ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on without listed files that are missing.")
     ] = False,
@@ -45,6 +58,7 @@ def prepare(
     from lungwise.cli.progress import Bar
     from lungwise.data.prepare import Request
     from lungwise.data.prepare import prepare as run
+    from lungwise.data.sources import SourceOptions
     from lungwise.data.split import Fractions
     from lungwise.imaging.preprocess import Preprocess
 
@@ -57,17 +71,66 @@ def prepare(
         resplit=resplit,
         allow_missing=allow_missing,
         keep_split=_earlier_split(keep_split),
+        drop_duplicates=drop_duplicates,
+        exclude=tuple(exclude or ()),
     )
+    options = SourceOptions(
+        images=images, columns=_columns(column or []), covidx=covidx, patient_pattern=patient_pattern,
+        classes=tuple(classes or ()), patient_key=patient_key, secondary=secondary,
+    )  # fmt: skip
     speaker = console(quiet or json)
     with Bar(speaker, "Reading images") as bar:
-        data = run(
-            source, out, request, images=images, columns=_columns(column or []), covidx=covidx,
-            patient_pattern=patient_pattern, overwrite=overwrite, progress=bar.update,
-        )  # fmt: skip
+        data = run(source, out, request, options, overwrite=overwrite, progress=bar.update, say=say(speaker))
     if json:
         print_json(data.facts | {"not_read": _not_read(data)})
     else:
         show_data(data, speaker)
+
+
+def say(speaker: Console) -> Callable[[str], None]:
+    """A function that prints the name of a step."""
+    return lambda step: speaker.print(step, markup=False)
+
+
+def audit(
+    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for audit.html and audit.json; DATA by default.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Look for what would mislead: duplicates, leaks, conflicts, confounding, pictures that are no chest films.
+
+    Exit code 1 when there is an error among the findings.
+    """
+    from lungwise.data.audit import audit as run
+    from lungwise.data.audit.report import as_json, render
+    from lungwise.data.record import LISTED
+    from lungwise.data.store import open_data
+    from lungwise.files import write_json, write_text
+
+    prepared, speaker = open_data(data), console(quiet or json)
+    root = Path(prepared.facts["root"]) if prepared.facts["kind"] in LISTED else None
+    findings = run(prepared.manifest, prepared.pixels, root=root, progress=lambda step: speaker.print(f"Checking {step}"))
+    found, folder = as_json(prepared, findings), out or data
+    write_json(folder / "audit.json", found["findings"])
+    write_text(folder / "audit.html", render(prepared, findings))
+    if json:
+        print_json(found)
+    else:
+        show_findings(found["findings"], speaker)
+        speaker.print(f"Report: {folder / 'audit.html'}", markup=False)
+    if found["errors"]:
+        raise typer.Exit(1)
+
+
+def show_findings(findings: list[dict[str, Any]], speaker: Console) -> None:
+    """Findings as a list, each with its repair."""
+    for finding in findings:
+        speaker.print(f"{finding['severity']}: {finding['message']} ({finding['check']}).", markup=False)
+        if finding["repair"]:
+            speaker.print(f"    repair: {finding['repair']}", markup=False)
+    if not findings:
+        speaker.print("Nothing was found. An audit finds only what it looks for.")
 
 
 def show_data(data: PreparedData, speaker: Console) -> None:
@@ -81,19 +144,24 @@ def show_data(data: PreparedData, speaker: Console) -> None:
         speaker.print(f"not read: {row['path']}: {row['reason']}", markup=False)
     if len(bad) > _SHOWN:
         speaker.print(f"and {len(bad) - _SHOWN} more; see column 'status' of {data.folder / 'manifest.parquet'}", markup=False)
+    if data.facts["excluded"]:
+        speaker.print(f"{data.facts['excluded']} images were left out; see column 'status' of the manifest.", markup=False)
     if data.facts["missing"]:
         speaker.print(f"{data.facts['missing']} listed files are missing and were left out.", markup=False)
     for note in data.facts["notes"]:
         speaker.print(f"note: {note}", markup=False)
     for finding in data.facts["audit"]:
-        speaker.print(f"{finding['severity']}: {finding['message']}; named in {data.folder / 'audit.json'}.", markup=False)
-    speaker.print(f"Prepared data set: {data.folder}", markup=False)
+        speaker.print(f"{finding['severity']}: {finding['message']}.", markup=False)
+    if data.facts["audit"]:
+        speaker.print(f"Look at them: lungwise audit {data.folder}", markup=False)
+    speaker.print(f"Prepared data set: {data.folder}; its card: {data.folder / 'README.md'}", markup=False)
 
 
 def _not_read(data: PreparedData) -> list[dict[str, Any]]:
     import polars as pl
 
-    bad = data.manifest.filter(~pl.col("status").is_in(["ok", "missing"]))
+    aside = pl.col("status").is_in(["ok", "missing"]) | pl.col("status").str.starts_with("excluded")
+    bad = data.manifest.filter(~aside)
     return [{"path": path, "reason": reason} for path, reason in bad.select("path", "status").iter_rows()]
 
 

@@ -60,7 +60,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _command in (
-    demo.demo, data.prepare, training.train, training.evaluate, training.compare, prediction.export, prediction.predict,
+    demo.demo, data.prepare, data.audit, training.train, training.evaluate, training.compare, prediction.export,
+    prediction.predict,
 ):  # fmt: skip
     app.command()(guarded(_command))
 

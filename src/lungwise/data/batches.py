@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungwise.data.augment import augment
-from lungwise.data.balance import class_weights, downsample
+from lungwise.data.balance import plan
+from lungwise.data.pixels import Squares
 from lungwise.data.store import Subset
 from lungwise.errors import DataError
 from lungwise.imaging.preprocess import Preprocess, resize, scale
 from lungwise.recipe import Augment, Recipe
 
+MEMORY_BYTES = 2 * 10**9
+"""Training squares up to this many bytes are kept in memory."""
 Batch = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]
 """Images float32 [n, size, size, 1], label columns int32 [n], weights float32 [n]."""
 
@@ -34,16 +37,16 @@ class TrainingBatches:
     def __init__(self, part: Subset, recipe: Recipe, spec: Preprocess) -> None:
         self.augmentation, self.spec = recipe.data.augment, spec
         self.batch_size, self.seed = recipe.fit.batch_size, recipe.seed
-        classes = len(part.data.labels)
-        chosen = np.arange(len(part))
-        weights = class_weights(part.y, classes)
-        if recipe.data.balance == "downsample":
-            chosen = downsample(part.y, classes, recipe.seed, replace=recipe.data.replace)
-        if recipe.data.balance != "weights":
-            weights = np.ones(classes, np.float32)
+        patients = part.manifest["patient"]
+        chosen, self.weights = plan(part.y, patients, len(part.data.labels), recipe.data, recipe.seed)
         self.y = part.y[chosen]
-        self.weights = weights[self.y]
-        self.squares = load_squares(part.data.pixels, part.rows[chosen], spec.size)
+        # Over-sampling repeats rows; each is kept once.
+        rows, self.places = np.unique(chosen, return_inverse=True)
+        self.pixels, self.rows = part.data.pixels, part.rows[rows]
+        check_size(self.pixels, spec.size)
+        # What fits into memory is shrunk once; more than that is read from disk as it is needed, so that memory stays flat.
+        keep = len(self.rows) * spec.size**2 <= MEMORY_BYTES
+        self.squares = load_squares(self.pixels, self.rows, spec.size) if keep else None
         if self.batch_size > len(self.y):
             raise DataError(
                 f"A batch must not be larger than the training part, but fit.batch_size is {self.batch_size} and there "
@@ -59,14 +62,29 @@ class TrainingBatches:
         rng = np.random.default_rng([self.seed, number])
         order = rng.permutation(len(self.y))[: len(self) * self.batch_size]
         for rows in order.reshape(-1, self.batch_size):
-            squares = np.stack([self._variant(self.squares[row], rng) for row in rows])
+            squares = np.stack([self._variant(self._square(row), rng) for row in rows])
             yield scale(squares, self.spec)[..., None], self.y[rows], self.weights[rows]
+
+    def _square(self, position: int) -> NDArray[np.uint8]:
+        place = self.places[position]
+        if self.squares is not None:
+            return np.asarray(self.squares[place])
+        return resize(np.asarray(self.pixels[self.rows[place]]), self.spec.size)
 
     def _variant(self, square: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         return square if self.augmentation == Augment() else augment(square, self.augmentation, rng)
 
 
-def load_squares(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+def check_size(pixels: Squares, size: int) -> None:
+    """Refuse to enlarge: detail that was not stored cannot come back."""
+    if size > pixels.shape[1]:
+        raise DataError(
+            f"The recipe wants images of {size} px, but the data set was prepared at {pixels.shape[1]} px; prepare it "
+            f"again with --size {size}."
+        )
+
+
+def load_squares(pixels: Squares, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """Stored squares at the network's size.
 
     Args:
@@ -77,12 +95,11 @@ def load_squares(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) 
     Returns:
         uint8 [rows, size, size].
     """
-    if size > pixels.shape[1]:
-        raise DataError(
-            f"The recipe wants images of {size} px, but the data set was prepared at {pixels.shape[1]} px; prepare it "
-            f"again with --size {size}."
-        )
-    return np.stack([resize(np.asarray(pixels[row]), size) for row in rows])
+    check_size(pixels, size)
+    squares = np.empty((len(rows), size, size), np.uint8)
+    for place, row in enumerate(rows):
+        squares[place] = resize(np.asarray(pixels[row]), size)
+    return squares
 
 
 def plain_batches(part: Subset, spec: Preprocess, batch_size: int) -> Iterator[NDArray[np.float32]]:

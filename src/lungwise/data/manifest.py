@@ -26,14 +26,24 @@ SCHEMA: dict[str, pl.DataType] = {
     "view": pl.String(),
     "status": pl.String(),
 }
-"""Columns and types. ``path`` is relative to the folder that ``dataset.json`` names; ``status`` is "ok" or why not;
-row ``i`` of the manifest is row ``i`` of the pixels, except that rows with status "missing" come last and have none."""
+"""Columns that every manifest has, and their types. ``path`` is relative to the folder that ``dataset.json`` names;
+``status`` is "ok" or why not; row ``i`` of the manifest is row ``i`` of the pixels, except that rows with status "missing"
+come last and have none, and keep the split that their list gives."""
+EXTRAS: dict[str, pl.DataType] = {
+    "group": pl.String(),
+    "notes": pl.String(),
+    "sex": pl.String(),
+    "age": pl.String(),
+}
+"""Columns that a manifest may have: the patients that duplicated pictures tie together (named after one of them), the reader's
+remarks, "M" or "F", age in years."""
 
 
 def write_manifest(path: Path, table: pl.DataFrame) -> None:
-    """Check the rows, then write them as parquet, whole or not at all."""
+    """Check the rows, then write the known columns as parquet, whole or not at all."""
     check(table)
-    write_whole(path, table.select(list(SCHEMA)).write_parquet)
+    columns = [*SCHEMA, *(name for name in EXTRAS if name in table.columns)]
+    write_whole(path, table.select(columns).write_parquet)
 
 
 def read_manifest(path: Path) -> pl.DataFrame:
@@ -68,7 +78,8 @@ def check(table: pl.DataFrame) -> None:
         f"'split' must be one of {list(SPLITS)}": ~pl.col("split").is_in(SPLITS),
         "'label' must not be empty": pl.col("label") == "",
         "'patient' must not be empty": pl.col("patient") == "",
-        "an image that is not ok must have split 'none'": (pl.col("status") != "ok") & (pl.col("split") != "none"),
+        "an image that is neither ok nor missing must have split 'none'": ~pl.col("status").is_in(["ok", "missing"])
+        & (pl.col("split") != "none"),
     }
     for rule, broken in rules.items():
         bad = table.filter(broken)
@@ -86,7 +97,7 @@ def counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def conflicts(table: pl.DataFrame) -> list[str]:
-    """Patients whose images stand in more than one of train, validation and test, sorted."""
-    used = table.filter((pl.col("status") == "ok") & (pl.col("split") != "none"))
+    """Patients whose images, also missing ones, stand in more than one of train, validation and test, sorted."""
+    used = table.filter(pl.col("split") != "none")
     spread = used.group_by("patient").agg(pl.col("split").n_unique().alias("splits"))
     return sorted(spread.filter(pl.col("splits") > 1)["patient"].to_list())

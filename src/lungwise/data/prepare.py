@@ -1,28 +1,30 @@
-"""From a source of X-rays to a prepared data set: list, decode once, split by patient, audit, write."""
+"""From a source of X-rays to a prepared data set: list, decode once, leave out, split by patient, audit, write."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import polars as pl
 
-import lungwise
-from lungwise.data.audit import audit
-from lungwise.data.decode import MISSING, decode_all
-from lungwise.data.manifest import SCHEMA, counts, write_manifest
-from lungwise.data.sources import Listing, list_source
+from lungwise.data.audit.duplicates import Pairs, exact_pairs, near_pairs
+from lungwise.data.decode import FACTS, MISSING, decode_all
+from lungwise.data.draft import begin, check_space, exists, finished, pixels_plan, take_over
+from lungwise.data.exclude import drop_copies, exclude
+from lungwise.data.groups import groups
+from lungwise.data.pixels import Squares, open_pixels
+from lungwise.data.record import record
+from lungwise.data.sources import Listing, SourceOptions, list_source
 from lungwise.data.split import Fractions, split_patients
 from lungwise.data.store import PreparedData, open_data
-from lungwise.errors import DataError, LungwiseError, some, writing
-from lungwise.files import write_json, write_text
-from lungwise.imaging.preprocess import Preprocess
+from lungwise.errors import DataError, some
+from lungwise.files import write_text
+from lungwise.imaging.preprocess import Preprocess, enough
+from lungwise.imaging.radiograph import Radiograph
+from lungwise.imaging.read import read
 from lungwise.labels import LabelSet
 
 
@@ -37,6 +39,8 @@ class Request:
         resplit: ignore the source's own train, validation and test parts.
         allow_missing: go on when listed files are missing, and record them.
         keep_split: patient to split from an earlier preparation, kept for the patients named there.
+        drop_duplicates: keep one of each picture that occurs more than once.
+        exclude: what to leave out; see :func:`lungwise.data.exclude.exclude`.
     """
 
     spec: Preprocess = field(default_factory=Preprocess)
@@ -45,34 +49,33 @@ class Request:
     resplit: bool = False
     allow_missing: bool = False
     keep_split: Mapping[str, str] | None = None
+    drop_duplicates: bool = False
+    exclude: tuple[str, ...] = ()
 
 
 def prepare(
     source: Path | str,
     out: Path | str,
     request: Request = Request(),
+    options: SourceOptions = SourceOptions(),
     *,
-    images: Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    covidx: str | None = None,
-    patient_pattern: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda step: None,
 ) -> PreparedData:
     """Prepare a source for training.
 
     Work is done in ``out/.partial`` and moved into place at the end; called again after an interruption it continues.
+    Replacing a data set whose pixels are the same takes them over and decodes nothing.
 
     Args:
-        source: a folder of class folders, a table, or a folder with COVIDx lists.
+        source: what :func:`lungwise.data.sources.list_source` knows.
         out: the prepared data set's folder.
         request: how to prepare.
-        images: see :func:`lungwise.data.sources.list_source`, as for ``columns``, ``covidx``, ``patient_pattern``.
-        columns: our column names to the table's.
-        covidx: the COVIDx version.
-        patient_pattern: a regular expression on file stems whose first group is the patient.
+        options: what the user says of the source.
         overwrite: replace another prepared data set in ``out``.
-        progress: called with (finished, all) images.
+        progress: called with (finished, all) images while they are read.
+        say: called with the name of each step that follows.
 
     Returns:
         The prepared data set.
@@ -82,32 +85,27 @@ def prepare(
         LungwiseError: ``out`` cannot be written, or holds another data set.
     """
     out = Path(out)
-    listing = list_source(Path(source), images, columns, covidx, patient_pattern)
+    listing = list_source(source, options)
     LabelSet.of(listing.rows["label"])
     _check_unique(listing)
-    present = pl.Series([_exists(listing.root / path) for path in listing.rows["path"]], dtype=pl.Boolean)
-    missing = listing.rows.filter(~present)
+    here = listing.rows["path"].map_elements(lambda path: exists(listing, path), return_dtype=pl.Boolean)
+    present, missing = listing.rows.filter(here), listing.rows.filter(~here)
     _check_missing(listing, missing, out, request.allow_missing)
-    plan = _plan(listing, request)
-    if (ready := _already(out, plan, overwrite)) is not None:
+    same_pixels = pixels_plan(listing, present["path"], request.spec)
+    plan = _plan(same_pixels, listing, request)
+    if (ready := finished(out, plan, overwrite)) is not None:
         return ready
-    _split(listing.rows.filter(present), request)  # fails before the long work when it cannot be split
-    files = [listing.root / path for path in listing.rows.filter(present)["path"]]
-    _check_space(out, len(files) * request.spec.stored**2)
-    draft = _draft(out, plan)
-    facts = decode_all(files, request.spec, draft, lambda done: progress(done, len(files)))
-    facts += [MISSING] * missing.height
-    table = _table(pl.concat([listing.rows.filter(present), missing]), facts, request)
-    _finish(out, draft, listing, table, request, plan)
+    _split(present, request)  # fails before the long work when it cannot be split
+    check_space(out, present.height * request.spec.stored**2)
+    facts, draft = _decode(listing, present["path"], request.spec, out, same_pixels, progress)
+    squares = open_pixels(draft, present.height, request.spec.stored)
+    table = _table(present, missing, facts)
+    say("Looking for duplicates")
+    table, pairs = _clean(table, squares, request)
+    table = _with_split(table, pairs, request)
+    say("Auditing")
+    record(out, draft, listing, table, pairs, request.spec, {"plan": plan, "pixels_plan": same_pixels, "seed": request.seed})
     return open_data(out)
-
-
-def _exists(file: Path) -> bool:
-    """Whether a file can be reached; one with an impossible name or in a closed folder counts as missing."""
-    try:
-        return file.exists()
-    except OSError:
-        return False
 
 
 def _check_unique(listing: Listing) -> None:
@@ -135,68 +133,83 @@ def _check_missing(listing: Listing, missing: pl.DataFrame, out: Path, allowed: 
         raise DataError(f"All {total} listed images are missing under {listing.root}; name their folder with --images.")
 
 
-def _plan(listing: Listing, request: Request) -> str:
-    """A hash of all that decides the result: rows, files' sizes and times, and the request."""
-    digest = hashlib.sha256()
+def _plan(same_pixels: str, listing: Listing, request: Request) -> str:
+    """A hash of all that decides the result: the pixels, the rows and the request."""
+    digest = hashlib.sha256(same_pixels.encode())
     for row in listing.rows.iter_rows():
-        file = listing.root / row[0]
-        stat = file.stat() if _exists(file) else None
-        digest.update(repr((row, stat and stat.st_size, stat and stat.st_mtime_ns)).encode())
+        digest.update(repr(row).encode())
     keep = sorted((request.keep_split or {}).items())
-    digest.update(repr((request.spec, request.fractions, request.seed, request.resplit, keep)).encode())
+    wishes = (request.drop_duplicates, [_content(wish) for wish in request.exclude])
+    digest.update(repr((request.spec, request.fractions, request.seed, request.resplit, keep, wishes)).encode())
     return digest.hexdigest()
 
 
-def _already(out: Path, plan: str, overwrite: bool) -> PreparedData | None:
-    """The data set in ``out`` when it is the one asked for."""
-    if not (out / "dataset.json").exists():
-        return None
-    ready = open_data(out)
-    if ready.facts["plan"] == plan:
-        return ready
-    if overwrite:
-        with writing(out):
-            (out / "dataset.json").unlink()
-        return None
-    raise LungwiseError(
-        f"{out} already holds a data set of another source or other settings; choose another --out, or add --overwrite."
-    )
+def _content(wish: str) -> str:
+    """A file of paths counts by what stands in it."""
+    return Path(wish).read_text(encoding="utf-8-sig") if Path(wish).is_file() else wish
 
 
-def _check_space(out: Path, needed: int) -> None:
-    place = next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())
-    free = shutil.disk_usage(place).free
-    begun = out / ".partial" / "pixels.npy"
-    needed -= begun.stat().st_size if begun.is_file() else 0
-    if free < needed * 1.05:
-        raise LungwiseError(
-            f"The pixels need {needed / 1e6:.0f} MB, but {place} has {free / 1e6:.0f} MB left; free some space, choose "
-            "another --out or a smaller --size."
-        )
+def _decode(
+    listing: Listing,
+    paths: pl.Series,
+    spec: Preprocess,
+    out: Path,
+    same_pixels: str,
+    progress: Callable[[int, int], None],
+) -> tuple[pl.DataFrame, Path]:
+    """What is known of every present image, and the folder that holds the pixels."""
+    draft = begin(out, same_pixels)
+    facts = take_over(out, draft, same_pixels)
+    if facts is not None:
+        return pl.DataFrame({"path": paths}).join(facts, on="path", how="left", maintain_order="left").drop("path"), draft
+
+    def load(path: str) -> Radiograph:
+        if listing.reader is not None:
+            return listing.reader(path)
+        return read(listing.root / path, enough(spec), secondary=listing.secondary)
+
+    return decode_all(paths, load, spec, draft, lambda done: progress(done, len(paths))), draft
 
 
-def _draft(out: Path, plan: str) -> Path:
-    """The folder of unfinished work: the one of the same plan, or a new one."""
-    draft = out / ".partial"
-    with writing(out):
-        if draft.exists() and (not (draft / "plan").exists() or (draft / "plan").read_text() != plan):
-            shutil.rmtree(draft)
-        draft.mkdir(parents=True, exist_ok=True)
-        (draft / "plan").write_text(plan)
-    return draft
-
-
-def _table(rows: pl.DataFrame, facts: list[dict[str, Any]], request: Request) -> pl.DataFrame:
-    """The manifest: what the source said, what decoding found, and the split."""
-    found = pl.DataFrame(facts, schema={name: SCHEMA[name] for name in MISSING})
-    table = pl.concat([rows, found], how="horizontal").with_columns(image=pl.col("path"))
-    readable = table.filter(pl.col("status") == "ok")
-    if readable.height == 0:
+def _table(present: pl.DataFrame, missing: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """The manifest without a split: images on disk in the order of their pixels, then the missing ones."""
+    said = facts.rename({"view": "seen"})
+    nothing = pl.DataFrame([MISSING] * missing.height, schema=FACTS).rename({"view": "seen"})
+    rows = pl.concat([present, missing]).with_columns(image=pl.col("path"))
+    table = pl.concat([rows, pl.concat([said, nothing])], how="horizontal").with_row_index("row")
+    listed = pl.col("view") if "view" in table.columns else pl.lit("")
+    table = table.with_columns(view=pl.when(pl.col("seen") != "").then(pl.col("seen")).otherwise(listed)).drop("seen")
+    if not (table["status"] == "ok").any():
         raise DataError(f"None of the {table.height} images can be read, for example: {table['status'][0]}")
+    return table
+
+
+def _clean(table: pl.DataFrame, squares: Squares, request: Request) -> tuple[pl.DataFrame, Pairs]:
+    """Leave out what the request says, and find the pictures that occur more than once."""
+    table = exclude(table, squares, request.exclude)
+    readable = table.filter((pl.col("status") == "ok") & (pl.col("split") != "none"))
+    pairs = np.concatenate([exact_pairs(readable), near_pairs(readable, squares)])
+    return (drop_copies(table, pairs) if request.drop_duplicates else table), pairs
+
+
+def _with_split(table: pl.DataFrame, pairs: Pairs, request: Request) -> pl.DataFrame:
+    """The manifest with its split; patients that share a picture are never torn apart by a split of our own."""
+    readable = table.filter(pl.col("status") == "ok")
+    if not readable.height:
+        raise DataError("Some images must remain, but every one was left out; exclude less.")
     LabelSet.of(readable["label"])
-    done = _split(readable, request)
-    splits = dict(zip(done["image"], done["split"], strict=True))
-    return table.with_columns(split=pl.col("image").replace_strict(splits, default="none", return_dtype=pl.String))
+    places = {row: place for place, row in enumerate(readable["row"].to_list())}
+    inside = [(places[a], places[b]) for a, b in pairs.tolist() if a in places and b in places]
+    done = _split(readable.with_columns(groups(readable["patient"], inside)), request)
+    found = done.select("row", pl.col("split").alias("ours"), "group")
+    listed = pl.when(pl.col("split").is_in(["", "none"])).then(pl.lit("none")).otherwise(pl.col("split"))
+    # A missing image keeps the part that its list gives, so that the list can be audited; nothing learns from it.
+    other = pl.when(pl.col("status") == "missing").then(listed).otherwise(pl.lit("none"))
+    return (
+        table.join(found, on="row", how="left", maintain_order="left")
+        .with_columns(split=pl.coalesce(pl.col("ours"), other), group=pl.coalesce(pl.col("group"), pl.col("patient")))
+        .drop("ours")
+    )
 
 
 def _split(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
@@ -204,50 +217,3 @@ def _split(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
     if request.resplit:
         rows = rows.with_columns(split=pl.when(pl.col("split") == "none").then(pl.col("split")).otherwise(pl.lit("")))
     return split_patients(rows, request.fractions, request.seed, request.keep_split)
-
-
-def _finish(out: Path, draft: Path, listing: Listing, table: pl.DataFrame, request: Request, plan: str) -> None:
-    """Move everything into place; ``dataset.json`` comes last, so its presence means that the rest is whole."""
-    findings = audit(table)
-    facts: dict[str, Any] = {
-        "lungwise": lungwise.__version__,
-        "kind": listing.kind,
-        "root": str(listing.root.resolve()),
-        "preprocess": request.spec.model_dump(),
-        "labels": list(LabelSet.of(table.filter(pl.col("status") == "ok")["label"])),
-        "counts": counts(table),
-        "seed": request.seed,
-        "missing": int((table["status"] == "missing").sum()),
-        "unreadable": int((~table["status"].is_in(["ok", "missing"])).sum()),
-        "notes": [*listing.notes, *_split_notes(table)],
-        "audit": [{key: finding[key] for key in ("check", "severity", "count", "message")} for finding in findings],
-        "plan": plan,
-        "synthetic": set(table["source"]) == {"phantom"},
-        "fingerprint": _fingerprint(table, request.spec),
-    }
-    write_manifest(out / "manifest.parquet", table)
-    write_json(out / "audit.json", findings)
-    with writing(out):
-        os.replace(draft / "pixels.npy", out / "pixels.npy")
-    write_json(out / "dataset.json", facts)
-    shutil.rmtree(draft)
-
-
-def _split_notes(table: pl.DataFrame) -> list[str]:
-    """What a given split lacks; a split of our own never lacks anything."""
-    found = counts(table)
-    labels = LabelSet.of(table.filter(pl.col("status") == "ok")["label"])
-    lost = LabelSet.of([*table["label"], *labels]).names
-    notes = [f"No readable image is labelled '{name}'." for name in lost if name not in labels.names]
-    for split in ("train", "validation", "test"):
-        absent = [name for name in labels if name not in found.get(split, {})]
-        if absent:
-            notes.append(f"The {split} part has no image of {some(absent)}.")
-    return notes
-
-
-def _fingerprint(table: pl.DataFrame, spec: Preprocess) -> str:
-    """SHA-256 of the specification and of each row's image, label, patient, split and pixels."""
-    rows = table.select("image", "label", "patient", "source", "split", "sha256").sort("image").rows()
-    text = json.dumps([spec.model_dump(), rows], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

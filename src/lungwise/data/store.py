@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lungwise.data.manifest import read_manifest
+from lungwise.data.pixels import Squares, open_pixels
 from lungwise.errors import DataError
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.labels import LabelSet
@@ -59,7 +60,7 @@ class PreparedData:
 
     folder: Path
     manifest: pl.DataFrame
-    pixels: NDArray[np.uint8]
+    pixels: Squares
     facts: dict[str, Any]
 
     @property
@@ -115,14 +116,6 @@ def open_data(folder: Path | str) -> PreparedData:
     except (ValueError, KeyError, TypeError) as cause:
         raise DataError(f"{folder / 'dataset.json'} is damaged ({cause}); prepare the data set again.") from cause
     manifest = read_manifest(folder / "manifest.parquet")
-    try:
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as cause:
-        raise DataError(f"{folder / 'pixels.npy'} is damaged or absent ({cause}); prepare the data set again.") from cause
     present = int((manifest["status"] != "missing").sum())
-    if pixels.shape != (present, side, side) or pixels.dtype != np.uint8:
-        raise DataError(
-            f"{folder / 'pixels.npy'} must be uint8 {(present, side, side)} to fit the manifest, got "
-            f"{pixels.dtype} {pixels.shape}; prepare the data set again."
-        )
+    pixels = open_pixels(folder, present, side)
     return PreparedData(folder, manifest, pixels, facts)

@@ -15,11 +15,16 @@ from pydicom.uid import UID
 from lungwise.errors import ImageError
 from lungwise.imaging.dicom_file import collecting, readable
 from lungwise.imaging.dicom_header import Header
+from lungwise.imaging.dicom_jpeg12 import decode_twelve_bits
 from lungwise.imaging.dicom_syntax import HTJ2K, JPEG_2000, NATIVE, decoder_for
 
-_HUFFMAN_TABLE, _SCAN, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
+_HUFFMAN_TABLE, _SCAN, _QUANTISATION, _RESTART, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xDB, 0xDD, 0xF7
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {_HUFFMAN_TABLE, 0xC8, 0xCC} | {_JPEG_LS_FRAME}
 """Second byte of the markers that open a JPEG or JPEG-LS frame header (ISO 10918-1 B.1.1.3, ISO 14495-1 C.1.1)."""
+_NEEDED = _FRAME_MARKERS | {_HUFFMAN_TABLE, _QUANTISATION, _RESTART}
+"""Second byte of the markers in front of a scan that decoding needs."""
+_PRECISIONS: dict[UID, tuple[int, ...]] = {uid.JPEGBaseline8Bit: (8,), uid.JPEGExtended12Bit: (8, 12)}
+"""Bits a sample of the JPEG processes that fix them (ISO 10918-1 table B.2)."""
 
 
 def stored_values(frame: bytes, syntax: UID, header: Header, name: str, notes: list[str]) -> NDArray[np.uint16]:
@@ -62,6 +67,13 @@ def _decoded(frame: bytes, syntax: UID, header: Header, name: str, notes: list[s
     if syntax != uid.RLELossless:
         precision = _precision(frame, syntax, header, name)
         allocated = 8 if precision <= 8 else 16
+    plugin = decoder_for(syntax)
+    twelve = syntax == uid.JPEGExtended12Bit and precision == 12
+    if twelve or (plugin == "gdcm" and frame[:2] == b"\xff\xd8"):
+        frame = _bare(frame)
+    if twelve:
+        with readable(name, "pixel stream"):
+            return decode_twelve_bits(frame, header.rows, header.columns, name)
     options: dict[str, Any] = {
         "rows": header.rows,
         "columns": header.columns,
@@ -72,7 +84,6 @@ def _decoded(frame: bytes, syntax: UID, header: Header, name: str, notes: list[s
         "number_of_frames": 1,
         "photometric_interpretation": "MONOCHROME2",
     }
-    plugin = decoder_for(syntax)
     options |= {"index": 0, "raw": True, "validate": False, "decoding_plugin": plugin}
     with readable(name, "pixel stream"):
         if plugin == "pydicom":  # the only one that warns, and as pure Python it gains nothing from threads
@@ -95,9 +106,9 @@ def _precision(frame: bytes, syntax: UID, header: Header, name: str) -> int:
         raise ImageError(
             f"{name} declares {header.allocated} bits, but its {syntax.name} data hold {precision}; fetch the file again."
         )
-    if syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit) and precision != 8:
+    if precision not in _PRECISIONS.get(syntax, (precision,)):
         raise ImageError(
-            f"{name} is a JPEG of {precision} bits, but {syntax.name} is read at 8 bits only; "
+            f"{name} is a JPEG of {precision} bits, but {syntax.name} has {' or '.join(map(str, _PRECISIONS[syntax]))}; "
             "decompress it, for example with dcmdjpeg."
         )
     if frame.rfind(b"\xff\xd9") < 0:
@@ -125,6 +136,17 @@ def _sof(frame: bytes) -> tuple[int, int, int, int]:
     if not seen & {_HUFFMAN_TABLE, _JPEG_LS_FRAME}:
         raise ValueError("no JPEG Huffman table")
     return headers[0]
+
+
+def _bare(frame: bytes) -> bytes:
+    """A JPEG stream with what decoding needs and nothing else: gdcm aborts the process on some application data."""
+    kept, at = [frame[:2]], 2
+    while at + 4 <= len(frame) and frame[at] == 0xFF and frame[at + 1] != _SCAN:
+        end = at + (1 if frame[at + 1] == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4], "big"))
+        if frame[at + 1] in _NEEDED:
+            kept.append(frame[at:end])
+        at = end
+    return b"".join([*kept, frame[at:]])
 
 
 def _siz(frame: bytes) -> tuple[int, int, int, int]:

@@ -36,6 +36,11 @@ class Preprocess(BaseModel):
     high: float = 1.0
 
 
+def enough(spec: Preprocess) -> int:
+    """Pixels of the shorter side that a reader must deliver: twice the stored square, so that scaled decoding loses nothing."""
+    return 2 * spec.stored
+
+
 def to_square(radiograph: Radiograph, spec: Preprocess) -> NDArray[np.uint8]:
     """The square that a prepared data set keeps.
 

@@ -17,7 +17,7 @@ from lungwise.answer import decide, softmax
 from lungwise.bundle.store import Bundle, read_bundle
 from lungwise.errors import ImageError, LungwiseError
 from lungwise.files import write_whole
-from lungwise.imaging.preprocess import to_input, to_square
+from lungwise.imaging.preprocess import enough, to_input, to_square
 from lungwise.imaging.radiograph import Radiograph
 from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, hidden, read
 from lungwise.inference.engine import OnnxEngine
@@ -57,7 +57,7 @@ class Predictor:
         Raises:
             ImageError: the image cannot be read.
         """
-        result = self._answer([_load(image)], [_name(image, 0)], [heatmap])[0]
+        result = self._answer([self._load(image)], [_name(image, 0)], [heatmap])[0]
         if result.status != "ok":
             raise ImageError(result.reasons[0])
         return result
@@ -77,7 +77,7 @@ class Predictor:
                     name = _name(image, index)
                     # The number keeps names apart; a long stem would not leave room for it.
                     place = heatmaps / f"{index:05d}_{Path(name).stem[:_STEM]}.png" if heatmaps else None
-                    waiting.append((name, place, pool.submit(_load, image)))
+                    waiting.append((name, place, pool.submit(self._load, image)))
                 if not waiting:
                     return
                 batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
@@ -90,6 +90,17 @@ class Predictor:
         inputs = (np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches)
         outputs = [softmax(self._engine.run(batch).logits, self.spec.temperature) for batch in inputs]
         return np.concatenate(outputs) if outputs else np.zeros((0, len(self.labels)))
+
+    def _load(self, image: Image) -> Radiograph | ImageError:
+        """Read one image; its error is an answer too, so that a batch goes on."""
+        try:
+            if isinstance(image, bytes):
+                return decode(image, shortest=enough(self.spec.preprocess))
+            if isinstance(image, np.ndarray):
+                return _from_array(image)
+            return read(Path(image), enough(self.spec.preprocess))
+        except ImageError as error:
+            return error
 
     def _answer(
         self, loaded: Sequence[Radiograph | ImageError], names: Sequence[str], places: Sequence[Path | None]
@@ -159,18 +170,6 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
             raise LungwiseError(f"A folder to predict must hold images, but {place} has none; name another.")
         found += inside
     return found
-
-
-def _load(image: Image) -> Radiograph | ImageError:
-    """Read one image; its error is an answer too, so that a batch goes on."""
-    try:
-        if isinstance(image, bytes):
-            return decode(image)
-        if isinstance(image, np.ndarray):
-            return _from_array(image)
-        return read(Path(image))
-    except ImageError as error:
-        return error
 
 
 def _from_array(pixels: NDArray[np.uint8]) -> Radiograph:

@@ -1,15 +1,19 @@
-"""A folder of class folders, with or without train, validation and test folders above them."""
+"""A folder of class folders, with or without train, validation and test folders above them.
+
+Licence and citation are those of whoever made the folder; nothing in it says them.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-from lungwise.data.sources.listing import Listing, to_rows
+from lungwise.data.sources.deidentify import with_people
+from lungwise.data.sources.listing import Listing, Record, SourceOptions, to_rows
 from lungwise.data.sources.patients import custom_pattern, guess, patient_by
+from lungwise.data.sources.tree import entries, files_below, stem, suffix
 from lungwise.errors import DataError, some
-from lungwise.imaging.read import SUFFIXES, hidden
+from lungwise.imaging.read import SUFFIXES
 
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -19,66 +23,64 @@ SPLIT_FOLDERS = {
 """Folder names, in lower case, that mean a part of a split."""
 
 
-def list_folder(root: Path, patient_pattern: str | None = None) -> Listing:
+def list_folder(root: Path, options: SourceOptions = SourceOptions()) -> Listing:
     """List a folder of class folders: ``root/[train|validation|test/]CLASS/**/image``.
 
-    Hidden files are passed over. Files with another ending than an image's are not looked at, but counted.
+    Hidden files are passed over. Files with another ending than an image's are not looked at, but counted. The patient
+    is what ``patient_pattern`` finds, else a pseudonym of what a DICOM file's header says, else what names say (see
+    :mod:`lungwise.data.sources.patients`).
 
     Args:
         root: the folder.
-        patient_pattern: a regular expression on the file's stem whose first group is the patient; by default the
-            names of public collections are recognised (see :mod:`lungwise.data.sources.patients`).
+        options: ``patient_pattern`` and ``patient_key`` are used.
 
     Raises:
         DataError: no class folders, or no images in them.
     """
-    pattern = custom_pattern(patient_pattern) if patient_pattern else None
-    parts = {folder: SPLIT_FOLDERS[folder.name.lower()] for folder in _folders(root) if folder.name.lower() in SPLIT_FOLDERS}
-    tops = parts or {root: ""}
+    folders, _ = entries(root)
+    parts = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
     records, other = [], 0
-    for top, split in tops.items():
-        for class_folder in _folders(top):
-            files = [file for file in _files(class_folder) if not hidden(file.relative_to(root))]
-            images = [file for file in files if file.suffix.lower() in SUFFIXES or not file.suffix]
-            other += len(files) - len(images)
-            records += [_record(file, root, class_folder.name, split, pattern) for file in images]
+    for top, split in (parts or {"": ""}).items():
+        for label in entries(root / top)[0] if top else folders:
+            images, passed = class_images(root, f"{top}/{label}" if top else label)
+            other += passed
+            records += class_records(images, label, split, root.resolve().name, options)
     if not records:
         raise DataError(
             f"{root} must hold a folder of images for each class, but no image was found in "
-            f"{_describe(root)}; put the X-rays of each class into a folder named after it."
+            f"{f'its folders {some(folders)}' if folders else 'it (it has no folders)'}; "
+            "put the X-rays of each class into a folder named after it."
         )
-    return Listing("folder", root, to_rows(records), _notes(root, parts, other))
+    rows = to_rows(records)
+    notes = _notes(other, list(parts), [name for name in folders if name not in parts] if parts else [])
+    if options.patient_pattern is None:
+        rows = with_people(rows, root, options, notes)
+    return Listing("folder", root, rows, tuple(notes))
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+def class_images(root: Path, folder: str) -> tuple[list[str], int]:
+    """Images at any depth below ``root/folder``, as paths relative to ``root``, and the number of other files."""
+    files = list(files_below(root, folder))
+    images = [path for path in files if (ending := suffix(path)) in SUFFIXES or not ending]
+    return images, len(files) - len(images)
 
 
-def _files(folder: Path) -> list[Path]:
-    """All that is no folder, at any depth; a folder that cannot be opened is an OSError and not an empty one."""
-
-    def refuse(cause: OSError) -> None:
-        raise cause
-
-    return [Path(base) / name for base, _, names in os.walk(folder, onerror=refuse) for name in names]
+def class_records(images: list[str], label: str, split: str, source: str, options: SourceOptions) -> list[Record]:
+    """One record an image; patient and source come from its name, ``source`` where the name says none."""
+    pattern = custom_pattern(options.patient_pattern) if options.patient_pattern else None
+    return [_record(path, label, split, source, pattern) for path in images]
 
 
-def _record(file: Path, root: Path, label: str, split: str, pattern: re.Pattern[str] | None) -> tuple[str, str, str, str, str]:
-    guessed, source = guess(file.stem)
-    patient = patient_by(pattern, file.stem) if pattern else guessed
-    return file.relative_to(root).as_posix(), label, patient, source or root.resolve().name, split
+def _record(path: str, label: str, split: str, source: str, pattern: re.Pattern[str] | None) -> Record:
+    name = stem(path)
+    guessed, known = guess(name)
+    return path, label, patient_by(pattern, name) if pattern else guessed, known or source, split
 
 
-def _describe(root: Path) -> str:
-    names = [folder.name for folder in _folders(root)]
-    return f"its folders {some(names)}" if names else "it (it has no folders)"
-
-
-def _notes(root: Path, parts: dict[Path, str], other: int) -> tuple[str, ...]:
+def _notes(other: int, parts: list[str], aside: list[str]) -> list[str]:
     notes = []
     if other:
         notes.append(f"{other} files whose names do not end like an image's were not looked at.")
-    aside = [folder.name for folder in _folders(root) if folder not in parts] if parts else []
     if aside:
-        notes.append(f"Folders beside {some([p.name for p in parts])} were not looked at: {some(aside)}.")
-    return tuple(notes)
+        notes.append(f"Folders beside {some(parts)} were not looked at: {some(aside)}.")
+    return notes

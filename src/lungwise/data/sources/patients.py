@@ -29,6 +29,8 @@ RULES = (
     # Kermany et al. 2018 (CC BY 4.0): person19_bacteria_62, IM-0129-0001, NORMAL2-IM-0373-0001-0002.
     NamingRule("kermany", re.compile(r"^(person\d+)_(?:bacteria|virus)_\d+")),
     NamingRule("kermany", re.compile(r"^(?:NORMAL\d*-)?(IM-\d{4})-\d{4}")),
+    # The same films as Mendeley Data publishes them: BACTERIA-1008087-0001, VIRUS-1044118-0001, NORMAL-1003233-0001.
+    NamingRule("kermany", re.compile(r"^(?:BACTERIA|VIRUS|NORMAL)-(\d{5,})-\d{4}$")),
     # NIH ChestX-ray8/14 (Wang et al. 2017): 00001280_004 is the fifth film of patient 00001280.
     NamingRule("nih", re.compile(r"^(\d{8})_\d{3}$")),
     # MIDRC-RICORD-1C (Tsai et al. 2021): MIDRC-RICORD-1C-419639-003251-46647-0.
