@@ -68,6 +68,11 @@ def some(names: Sequence[object], limit: int = 5) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def several(number: int, one: str, more: str) -> str:
+    """A number with the words that follow it: ``several(1, "film stands", "films stand")`` is "1 film stands"."""
+    return f"{number} {one if number == 1 else more}"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write ``path`` into one sentence each."""

@@ -39,7 +39,7 @@ def test_a_patient_on_both_sides_is_found(make_manifest: MakeManifest) -> None:
     table = make_manifest(path=["a", "b", "c"], patient=["p", "p", "q"], split=["train", "test", "test"])
     (finding,) = audit(table.with_columns(pl.col("width", "height") * 16), films(3), pairs=NONE)
     assert (finding.check, finding.severity, finding.count) == ("patient-across-splits", "error", 1)
-    assert finding.message == "1 patient ids stand in more than one of train, validation and test"
+    assert finding.message == "1 patient id stands in more than one of train, validation and test"
     assert (finding.images, finding.groups) == (("a", "b"), (("a", "b"),))
     assert finding.as_json()["evidence"]["patients"] == ["p"]
 

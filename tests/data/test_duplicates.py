@@ -45,7 +45,7 @@ def test_the_same_picture_twice_is_found(
     (finding,) = found(table, pairs() if exact else pairs((0, 1)))
     assert (finding.check, finding.severity) == (("duplicate" if exact else "near-duplicate") + suffix, severity)
     assert (finding.count, finding.images, finding.groups) == (1, ("a", "b"), (("a", "b"),))
-    assert finding.message.startswith("1 pictures")
+    assert finding.message.startswith("1 picture")
     assert finding.message.endswith("1 of them under several patient ids")
     assert finding.repair == "lungwise prepare SOURCE --out DIR --drop-duplicates"
 

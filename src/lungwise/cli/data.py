@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lungwise.cli.console import Json, Quiet, console, print_json
-from lungwise.errors import DataError
+from lungwise.errors import DataError, several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,8 @@ def show_data(data: PreparedData, speaker: Console) -> None:
     if len(bad) > _SHOWN:
         speaker.print(f"and {len(bad) - _SHOWN} more; see column 'status' of {data.folder / 'manifest.parquet'}", markup=False)
     if data.facts["excluded"]:
-        speaker.print(f"{data.facts['excluded']} images were left out; see column 'status' of the manifest.", markup=False)
+        left_out = several(data.facts["excluded"], "image was", "images were")
+        speaker.print(f"{left_out} left out; see column 'status' of the manifest.", markup=False)
     if data.facts["missing"]:
         speaker.print(f"{data.facts['missing']} listed files are missing and were left out.", markup=False)
     for note in data.facts["notes"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lungwise.data.audit.finding import Finding
+from lungwise.errors import several
 from lungwise.imaging.read import SUFFIXES, hidden
 
 
@@ -59,7 +60,7 @@ def unlisted_files(table: pl.DataFrame, root: Path) -> list[Finding]:
             "not-listed",
             "note",
             len(found),
-            f"{len(found)} images lie in the source's folder that no list names",
+            several(len(found), "image lies", "images lie") + " in the source's folder that no list names",
             images=tuple(sorted(found)),
             repair="nothing, if the list means to leave them out",
         )

@@ -11,14 +11,15 @@ from scipy.sparse.csgraph import connected_components
 from lungwise.data.audit.finding import Finding, Severity
 from lungwise.data.audit.near import near_duplicates
 from lungwise.data.pixels import Chosen, Squares
+from lungwise.errors import several
 
 Pairs = NDArray[np.int64]
 """int64 [m, 2], row numbers of the manifest."""
 
 _KINDS: tuple[tuple[str, Severity, str], ...] = (
-    ("label-conflict", "error", "stand in the collection more than once with different labels"),
-    ("across-splits", "error", "stand in more than one of train, validation and test"),
-    ("", "warning", "stand in the collection more than once"),
+    ("label-conflict", "error", "in the collection more than once with different labels"),
+    ("across-splits", "error", "in more than one of train, validation and test"),
+    ("", "warning", "in the collection more than once"),
 )
 _REPAIR = "lungwise prepare SOURCE --out DIR --drop-duplicates"
 
@@ -79,13 +80,13 @@ def grouped(used: pl.DataFrame, pairs: Pairs) -> pl.DataFrame:
     members = pl.DataFrame({"row": rows, "component": component}).join(
         used.with_columns(pl.col("row").cast(pl.Int64)), on="row", how="inner"
     )
-    several, splits = pl.col("label").n_unique() > 1, pl.col("split").n_unique() > 1
+    labels, splits = pl.col("label").n_unique() > 1, pl.col("split").n_unique() > 1
     return (
         members.group_by("component")
         .agg(
             pl.col("path").sort().alias("paths"),
             (pl.col("sha256").n_unique() == 1).alias("exact"),
-            pl.when(several).then(0).when(splits).then(1).otherwise(2).alias("kind"),
+            pl.when(labels).then(0).when(splits).then(1).otherwise(2).alias("kind"),
             pl.col("patient").n_unique().alias("patients"),
         )
         .sort(pl.col("paths").list.first())
@@ -93,16 +94,17 @@ def grouped(used: pl.DataFrame, pairs: Pairs) -> pl.DataFrame:
 
 
 def _finding(prefix: str, suffix: str, severity: Severity, text: str, groups: pl.DataFrame) -> Finding:
-    several = int((groups["patients"] > 1).sum())
-    what = "pictures" if prefix == "duplicate" else "pictures, slightly changed,"
+    strangers = int((groups["patients"] > 1).sum())
+    changed = "" if prefix == "duplicate" else ", slightly changed,"
     images = groups["paths"].explode().sort()
     return Finding(
         f"{prefix}-{suffix}" if suffix else prefix,
         severity,
         groups.height,
-        f"{groups.height} {what} {text}" + (f", {several} of them under several patient ids" if several else ""),
+        several(groups.height, f"picture{changed} stands {text}", f"pictures{changed} stand {text}")
+        + (f", {strangers} of them under several patient ids" if strangers else ""),
         images=tuple(images),
         groups=tuple(tuple(paths) for paths in groups["paths"]),
-        evidence={"pictures": groups.height, "files": len(images), "under_several_patient_ids": several},
+        evidence={"pictures": groups.height, "files": len(images), "under_several_patient_ids": strangers},
         repair=_REPAIR,
     )

@@ -6,6 +6,7 @@ import polars as pl
 
 from lungwise.data.audit.finding import Finding
 from lungwise.data.manifest import conflicts
+from lungwise.errors import several
 
 
 def patients_across_splits(listed: pl.DataFrame) -> list[Finding]:
@@ -19,7 +20,8 @@ def patients_across_splits(listed: pl.DataFrame) -> list[Finding]:
             "patient-across-splits",
             "error",
             len(patients),
-            f"{len(patients)} patient ids stand in more than one of train, validation and test",
+            several(len(patients), "patient id stands", "patient ids stand")
+            + " in more than one of train, validation and test",
             images=tuple(rows["path"].sort()),
             groups=_by_patient(rows),
             evidence={"patients": patients, "images_by_split": dict(rows.group_by("split").len().sort("split").iter_rows())},
@@ -39,7 +41,8 @@ def label_changes(listed: pl.DataFrame) -> list[Finding]:
             "patient-label-change",
             "note",
             len(patients),
-            f"{len(patients)} patients have images of more than one class: the illness changed, or a label is wrong",
+            several(len(patients), "patient has", "patients have")
+            + " images of more than one class: the illness changed, or a label is wrong",
             images=tuple(changing["path"].sort()),
             groups=_by_patient(changing),
             evidence={"patients": patients},
