@@ -33,6 +33,7 @@ from lungwise.imaging.read import SUFFIXES, read
 from lungwise.recipe import Augment, load_recipe
 
 RUNS = 5
+LEAST = 400
 PREPARE_SHARE, BATCH_RATE, GENERATOR_RATIO, STEP_SHARE = 0.8, 2000.0, 40.0, 0.05
 AUGMENT = {"rotation": 10.0, "shift": 0.05, "zoom": 0.1, "shear": 0.05, "brightness": 0.1}
 
@@ -311,7 +312,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         work = Path(name)
         if options.only != "memory":
-            source = chosen(options.images, work / "files", options.limit) if options.images else draw(work / "files", 40)
+            source = chosen(options.images, work / "files", options.limit) if options.images else draw(work / "files", 120)
             files = sorted(file for file in source.rglob("*") if file.is_file())
             megapixels = statistics.mean(np.prod(Image.open(file).size) for file in files) / 1e6
             line("files", f"{len(files)}", f"{megapixels:.2f} megapixels on average")
@@ -327,11 +328,13 @@ def main() -> None:
 
 def chosen(images: Path, folder: Path, limit: int) -> Path:
     """So many images of each class folder, as links, so that every peer sees the same files."""
-    for place in sorted(path for path in images.iterdir() if path.is_dir()):
+    for place in sorted(path for path in images.iterdir() if path.is_dir()) or [images]:
         files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
         (folder / place.name).mkdir(parents=True)
-        for file in files[:: max(1, len(files) // limit)][:limit]:
-            shutil.copy(file, folder / place.name / file.name)
+        taken = files[:: max(1, len(files) // limit)][:limit]
+        for copy in range(-(-LEAST // max(1, len(taken)))):  # few files are repeated, so that a run takes seconds
+            for file in taken:
+                shutil.copy(file, folder / place.name / f"{copy}-{file.name}")
     return folder
 
 

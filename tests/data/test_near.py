@@ -169,5 +169,5 @@ def test_what_is_no_square_or_threshold_is_refused() -> None:
         near_duplicates(np.zeros((2, 8, 8)))  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"got uint8 of shape \(2, 8, 9\)"):
         near_duplicates(np.zeros((2, 8, 9), np.uint8))
-    with pytest.raises(DataError, match=r"must be above 0 and at most 1, got 0.0; use 0.65"):
+    with pytest.raises(DataError, match=r"must be above 0 and at most 1, got 0.0; use 0.7"):
         near_duplicates(np.zeros((2, 8, 8), np.uint8), threshold=0.0)

@@ -114,13 +114,25 @@ def _interrupted_between_chunks() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def _one_thread_an_image() -> Iterator[None]:
+    """Keep OpenCV from splitting one picture over the cores, which are busy with others."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 def _decoded(
     paths: pl.Series, start: int, load: Callable[[str], Radiograph], spec: Preprocess
 ) -> Iterator[tuple[NDArray[np.uint8], list[dict[str, Any]]]]:
     """Chunks of squares and facts, decoded on all cores (the decoders release Python's lock)."""
     for first in range(start, len(paths), CHUNK):
-        with _interrupted_between_chunks(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            results = list(pool.map(lambda path: decode_one(path, load, spec), paths[first : first + CHUNK].to_list()))
+        chunk = paths[first : first + CHUNK].to_list()
+        with _interrupted_between_chunks(), _one_thread_an_image(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            results = list(pool.map(lambda path: decode_one(path, load, spec), chunk))
         yield np.stack([square for square, _ in results]), [fact for _, fact in results]
 
 
@@ -131,11 +143,12 @@ def decode_one(path: str, load: Callable[[str], Radiograph], spec: Preprocess) -
     except ImageError as error:
         return np.zeros((spec.stored, spec.stored), np.uint8), {**MISSING, "status": str(error)}
     square = to_square(radiograph, spec)
-    shape = f"{radiograph.height}x{radiograph.width}:".encode()
+    digest = hashlib.sha256(f"{radiograph.height}x{radiograph.width}:".encode())
+    digest.update(memoryview(np.ascontiguousarray(radiograph.pixels)))
     return square, {
         "width": radiograph.width,
         "height": radiograph.height,
-        "sha256": hashlib.sha256(shape + radiograph.pixels.tobytes()).hexdigest(),
+        "sha256": digest.hexdigest(),
         "phash": perceptual_hash(square),
         "view": radiograph.view,
         "notes": "; ".join(radiograph.warnings),

@@ -46,4 +46,4 @@ def _lacks_end(data: bytes) -> bool:
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         fill = data[at + 1] == 0xFF
         at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.find(b"\xff\xd9", at) < 0
+    return data.rfind(b"\xff\xd9", at) < 0  # from the end, where it is in a whole file

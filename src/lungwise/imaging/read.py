@@ -227,7 +227,7 @@ def _to_radiograph(pixels: NDArray[np.generic], inverted: bool, name: str) -> Ra
         pixels = pixels if alpha is None else np.concatenate([pixels, alpha], axis=2)
         notes.append("16-bit image without a window: its darkest to brightest value was mapped to black to white")
     if pixels.ndim == 3:
-        pixels, coloured = _grey(pixels.astype(np.uint8))
+        pixels, coloured = _grey(pixels.astype(np.uint8, copy=False))
         if coloured:
             notes.append("colour image converted to grey")
     return Radiograph(np.ascontiguousarray(pixels, dtype=np.uint8), tuple(notes))
@@ -250,10 +250,13 @@ def full_range(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def _grey(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
     """Luminance (ITU-R BT.601) of a BGR or BGRA image laid on black, and whether it had visible colour."""
-    if pixels.shape[2] == 4:
-        *colours, alpha = cv2.split(pixels)
-        pixels = np.asarray(cv2.merge([cv2.multiply(plane, alpha, scale=1 / 255) for plane in colours]))
-    blue, green, red = cv2.split(pixels)
+    blue, green, red, *alpha = cv2.split(pixels)
+    if alpha and alpha[0].min() < 255:
+        blue, green, red = (cv2.multiply(plane, alpha[0], scale=1 / 255) for plane in (blue, green, red))
+        pixels = np.asarray(cv2.merge([blue, green, red]))
     spread = cv2.subtract(cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red))
     coloured = cv2.countNonZero(cv2.threshold(spread, _COLOUR_TOLERANCE, 255, cv2.THRESH_BINARY)[1]) > 0.01 * spread.size
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8), coloured
+    if not coloured and not spread.any():
+        return np.asarray(blue, dtype=np.uint8), False  # grey three times over
+    code = cv2.COLOR_BGR2GRAY if pixels.shape[2] == 3 else cv2.COLOR_BGRA2GRAY
+    return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8), coloured
