@@ -47,15 +47,15 @@ def confounding(listed: pl.DataFrame) -> list[Finding]:
         f"images{where}, always answering the most frequent class for {found['majority_accuracy']:.0%} (Cramér's V "
         f"{found['cramers_v']:.2f})"
     )
-    alone = sorted({label for found in measured.values() for label in found["classes_of_own_sources"]})
+    alone = found["classes_of_own_sources"]
     if alone:
-        message += f"; all images of {', '.join(alone)} come from sources without any other class"
+        message += f"; all of its images of {', '.join(alone)} come from sources without any other class"
     evidence = {"parts": measured, "strong_gain": STRONG_GAIN, "notable_v": NOTABLE_V}
     repair = (
         "add images of every class from every source, or train and test with one source left out (leave_one_source_out), and "
         "report accuracy within sources"
     )
-    concerned = listed.filter(pl.col("label").is_in(alone)) if alone else listed
+    concerned = parts[worst].filter(pl.col("label").is_in(alone)) if alone else parts[worst]
     images = tuple(concerned["path"].sort())
     return [Finding("source-confounding", severity, len(images), message, images, evidence=evidence, repair=repair)]
 
