@@ -25,8 +25,8 @@ def test_the_test_list_of_covidx_9a_in_small(make_manifest: MakeManifest) -> Non
     assert finding.evidence["parts"]["test"]["oracle_accuracy"] == 0.75
     assert finding.message == (
         "the source gives the class away: knowing only the source is right for 75% of the images of the test part, always "
-        "answering the most frequent class for 50% (Cramér's V 1.00); all of its images of COVID-19 come from sources without any "
-        "other class"
+        "answering the most frequent class for 50% (Cramér's V 1.00); all of its images of COVID-19 come from sources without "
+        "any other class"
     )
     assert len(finding.images) == 20
 
