@@ -144,7 +144,7 @@ def decode_one(path: str, load: Callable[[str], Radiograph], spec: Preprocess) -
         return np.zeros((spec.stored, spec.stored), np.uint8), {**MISSING, "status": str(error)}
     square = to_square(radiograph, spec)
     digest = hashlib.sha256(f"{radiograph.height}x{radiograph.width}:".encode())
-    digest.update(memoryview(np.ascontiguousarray(radiograph.pixels)))
+    digest.update(np.ascontiguousarray(radiograph.pixels).data)
     return square, {
         "width": radiograph.width,
         "height": radiograph.height,
