@@ -97,8 +97,11 @@ def test_a_learning_rate_must_be_a_positive_number(rate: str) -> None:
     ("model", "rule"),
     [
         ({"backbone": "coatnet0", "image_size": 100}, "model.image_size must be a multiple of 32 for coatnet0"),
-        ({"backbone": "kaggle-cnn", "weights": "imagenet"}, "model.weights = 'imagenet' exists for resnet50v2 only"),
-        ({"backbone": "resnet50v2", "weights": "imagenet"}, "model.weights = 'imagenet' needs model.channels = 3"),
+        ({"backbone": "coatnet-lite", "image_size": 100}, "model.image_size must be a multiple of 32 for coatnet-lite"),
+        (
+            {"backbone": "kaggle-cnn", "weights": "imagenet"},
+            "model.weights = 'imagenet' exists for resnet50v2, efficientnet-lite0, coatnet-lite only",
+        ),
         ({"head": {"pool": "flatten", "width": 0}}, "model.head.pool = 'flatten' needs a hidden layer (model.head.width)"),
     ],
 )

@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lungwise.errors import RecipeError
 
-Backbone = Literal["coatnet0", "coatnet-pico", "resnet50v2", "kaggle-cnn"]
+Backbone = Literal[
+    "coatnet0", "coatnet1", "coatnet2", "coatnet3", "coatnet4", "coatnet5", "coatnet6", "coatnet7",
+    "coatnet-pico", "coatnet-nano", "coatnet-lite", "efficientnet-lite0",
+    "coatnet-nano-rw", "coatnet0-rw", "coatnet1-rw", "coatnet2-rw",
+    "coatnet-rmlp-nano-rw", "coatnet-rmlp1-rw2", "coatnet-rmlp2-rw",
+    "resnet50v2", "kaggle-cnn",
+]  # fmt: skip
+IMAGENET_BACKBONES = ("resnet50v2", "efficientnet-lite0", "coatnet-lite")
 
 
 class _Section(BaseModel):
@@ -33,8 +40,12 @@ class Model(_Section):
     backbone: Backbone = "coatnet-pico"
     image_size: int = Field(default=160, ge=32, le=1024)
     channels: Literal[1, 3] = Field(default=1, description="3 repeats the grey image for networks made for colour")
-    weights: str = Field(default="none", description="'none', 'imagenet', or the path of a Keras .weights.h5 file")
+    weights: str = Field(default="none", description="'none', 'imagenet', 'timm/<model>.<tag>', or the path of a file")
     frozen: bool = Field(default=False, description="train the head alone")
+    augmented_copies: int = Field(
+        default=0, ge=0, le=100, description="frozen only: variants of each training image, made once; 0 makes new ones all along"
+    )
+    freeze_stages: int = Field(default=0, ge=0, le=5, description="stages, from the image on, that do not learn")
     drop_path: float = Field(default=0.0, ge=0, lt=1, description="stochastic depth of the last block (CoAtNet)")
     input_range: tuple[float, float] = Field(default=(0.0, 1.0), description="input values of black and white")
     standardise: bool = Field(default=False, description="give each image mean 0 and deviation 1, so that exposure is unseen")
@@ -61,6 +72,7 @@ class Data(_Section):
     per_patient: bool = Field(default=False, description="balance patients, not images; the films of one share its weight")
     beta: float = Field(default=0.999, ge=0, lt=1, description="'effective' only: 0 leaves classes alone, near 1 evens them")
     replace: bool = Field(default=False, description="down-sample with replacement, as the original project did")
+    mixup: float = Field(default=0.0, ge=0, le=4, description="alpha of mixup, Zhang et al. 2018; 0 mixes nothing")
     augment: Augment = Augment()
 
 
@@ -73,6 +85,10 @@ class Optimiser(_Section):
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0 leaves it alone")
     warmup_epochs: float = Field(default=0.0, ge=0, description="epochs of linear rise to the learning rate")
     schedule: Literal["plateau", "cosine"] = "plateau"
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="learning rate of each stage as a share of the next one's; the head has all"
+    )
+    ema: float = Field(default=0.0, ge=0, lt=1, description="keep a moving average of the weights, for example 0.999")
 
 
 class Plateau(_Section):
@@ -89,6 +105,7 @@ class Fit(_Section):
     epochs: int = Field(default=20, ge=1, le=10_000)
     batch_size: int = Field(default=32, ge=1, le=4096)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    unfreeze_epoch: int = Field(default=0, ge=0, description="epoch, from 1, at which model.freeze_stages end; 0 is never")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     early_stopping: int = Field(default=0, ge=0, description="epochs without improvement before stopping; 0 never stops")
@@ -108,15 +125,19 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        coatnet = self.model.backbone.startswith("coatnet")
-        if coatnet and self.model.image_size % 32:
+        halved = self.model.backbone.startswith(("coatnet", "efficientnet"))
+        if halved and self.model.image_size % 32:
             raise ValueError(f"model.image_size must be a multiple of 32 for {self.model.backbone}")
-        if self.model.weights == "imagenet" and self.model.backbone != "resnet50v2":
-            raise ValueError("model.weights = 'imagenet' exists for resnet50v2 only")
-        if self.model.weights == "imagenet" and self.model.channels != 3:
-            raise ValueError("model.weights = 'imagenet' needs model.channels = 3")
+        if self.model.weights == "imagenet" and self.model.backbone not in IMAGENET_BACKBONES:
+            raise ValueError(f"model.weights = 'imagenet' exists for {', '.join(IMAGENET_BACKBONES)} only")
         if self.model.head.pool == "flatten" and self.model.head.width == 0:
             raise ValueError("model.head.pool = 'flatten' needs a hidden layer (model.head.width)")
+        if self.optimiser.ema and self.model.freeze_stages:
+            raise ValueError("optimiser.ema needs all stages to learn, model.freeze_stages must be 0 with it")
+        if self.model.augmented_copies and not (self.model.frozen and self.data.augment != Augment()):
+            raise ValueError("model.augmented_copies goes with model.frozen = true and some data.augment only")
+        if self.model.frozen and self.model.freeze_stages:
+            raise ValueError("model.frozen freezes all stages, model.freeze_stages must be 0 with it")
         if self.data.replace and self.data.balance != "downsample":
             raise ValueError(f"data.replace goes with data.balance = 'downsample' only, not with '{self.data.balance}'")
         if self.data.beta != Data().beta and self.data.balance != "effective":

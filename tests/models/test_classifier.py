@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lungwise.errors import WeightsError
-from lungwise.models.classifier import build_classifier, with_features
+from lungwise.models.classifier import backbone_of, build_classifier, with_features
 from lungwise.recipe import Head, Model
 
 TINY = Model(backbone="kaggle-cnn", image_size=32, head=Head(width=8, batch_norm=True))
@@ -31,6 +31,10 @@ def test_three_channels_repeat_the_grey_image() -> None:
     model = build_classifier(TINY.model_copy(update={"channels": 3}), 2)
     assert model.input_shape == (None, 32, 32, 1)
     assert model.get_layer("kaggle_cnn").input_shape == (None, 32, 32, 3)
+
+
+def test_the_backbone_is_found_within_the_classifier() -> None:
+    assert backbone_of(build_classifier(TINY, 2)).name == "kaggle_cnn"
 
 
 def test_frozen_backbone_trains_the_head_alone() -> None:

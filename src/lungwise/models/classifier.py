@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers
 
-from lungwise.models.blocks import Standardise
 from lungwise.models.cnn import KaggleCnn
 from lungwise.models.coatnet import coatnet
-from lungwise.models.resnet import load_into, resnet50v2
+from lungwise.models.coatnet_lite import CoAtNetLite
+from lungwise.models.efficientnet import EfficientNetLite0
+from lungwise.models.layers import Standardise
+from lungwise.models.pretrained import learnt_elsewhere, load_pretrained
+from lungwise.models.resnet import resnet50v2
 from lungwise.recipe import Head, Model
+
+PHOTOGRAPH_DEVIATION = 0.5
+"""About the deviation of a photograph's values between -1 and 1, which networks from ImageNet expect."""
 
 
 def build_backbone(spec: Model) -> keras.Model:
-    """The backbone that a recipe names, for images of its size and channels."""
+    """The backbone that a recipe names, for images of its size and channels, with random weights."""
     shape = (spec.image_size, spec.image_size, spec.channels)
     if spec.backbone == "resnet50v2":
-        return resnet50v2(shape, spec.weights)
+        return resnet50v2(shape)
     if spec.backbone == "kaggle-cnn":
         return KaggleCnn(shape, name="kaggle_cnn")
+    if spec.backbone == "efficientnet-lite0":
+        return EfficientNetLite0(shape, drop_path=spec.drop_path, name="efficientnet_lite0")
+    if spec.backbone == "coatnet-lite":
+        return CoAtNetLite(shape, drop_path=spec.drop_path, name="coatnet_lite")
     return coatnet(spec.backbone, shape, spec.drop_path)
 
 
-def build_classifier(spec: Model, classes: int) -> keras.Model:
+def build_classifier(spec: Model, classes: int, *, pretrained: bool = True) -> keras.Model:
     """A classifier as a recipe describes it.
 
     The head returns logits; probabilities are made in one place, so that training and export cannot disagree.
@@ -33,6 +42,7 @@ def build_classifier(spec: Model, classes: int) -> keras.Model:
     Args:
         spec: the recipe's section ``model``.
         classes: number of classes, at least 2.
+        pretrained: load the weights that the recipe names; False when others follow at once.
 
     Returns:
         A model from float32 ``[batch, size, size, 1]`` to logits ``[batch, classes]`` in float32. Its layer "features"
@@ -40,20 +50,22 @@ def build_classifier(spec: Model, classes: int) -> keras.Model:
 
     Raises:
         WeightsError: the weights do not fit or cannot be had.
+        MissingExtraError: the package that brings them is not installed.
     """
     backbone = build_backbone(spec)
     backbone.trainable = not spec.frozen
     image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
     x = image
     if spec.standardise:
-        x = Standardise(name="standardise", dtype="float32")(x)
+        deviation = PHOTOGRAPH_DEVIATION if learnt_elsewhere(spec.weights) else 1.0
+        x = Standardise(deviation=deviation, name="standardise", dtype="float32")(x)
     if spec.channels == 3:
         x = layers.Concatenate(name="grey_to_colour")([x] * 3)
     # A frozen backbone runs in inference mode: its batch norms keep the statistics that its weights were trained with.
     features = layers.Identity(name="features", dtype="float32")(backbone(x, training=False if spec.frozen else None))
     model = keras.Model(image, _head(features, spec.head, classes), name="classifier")
-    if spec.weights not in ("none", "imagenet") and spec.backbone != "resnet50v2":
-        load_into(backbone, Path(spec.weights))
+    if pretrained:
+        load_pretrained(backbone, spec.backbone, spec.weights)
     return model
 
 
@@ -67,6 +79,11 @@ def _head(features: Any, spec: Head, classes: int) -> Any:
             x = layers.BatchNormalization(name="hidden_norm", dtype="float32")(x)
     x = layers.Dropout(spec.dropout, name="dropout", dtype="float32")(x)
     return layers.Dense(classes, name="logits", dtype="float32")(x)
+
+
+def backbone_of(model: keras.Model) -> keras.Model:
+    """The backbone within a classifier that :func:`build_classifier` made."""
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
 def with_features(model: keras.Model) -> keras.Model:

@@ -21,6 +21,11 @@ class KaggleCnn(keras.Model):
     rounded up.
     """
 
+    @property
+    def stage_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Beginnings of the layer names of each block."""
+        return tuple((f"block{index}_",) for index in range(1, len(self.filters) + 1))
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],

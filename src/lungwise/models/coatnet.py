@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import keras
 from keras import layers
 
-from lungwise.models.blocks import ACTIVATIONS, batch_norm, mbconv, transformer
+from lungwise.models.arithmetic import PAPER_LOGIT_COST, multiply_adds, parameter_count
+from lungwise.models.blocks import BLOCKS, batch_norm, layer_norm
+from lungwise.models.layers import ACTIVATIONS
+from lungwise.models.layout import FAMILY, Layout
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Blocks and widths of the stages S0 to S4, and the activation between them."""
-
-    blocks: tuple[int, int, int, int, int]
-    widths: tuple[int, int, int, int, int]
-    activation: str = "gelu"
-
-
-FAMILY = {
-    "coatnet0": Layout((2, 2, 3, 5, 2), (64, 96, 192, 384, 768)),
-    # Ours, for CPUs: CoAtNet's shape at a quarter of the width, swish instead of GELU, which costs half as much here.
-    "coatnet-pico": Layout((2, 2, 2, 4, 2), (32, 48, 96, 192, 384), activation="silu"),
-}
-"""Named members of the family."""
+__all__ = ["FAMILY", "PAPER_LOGIT_COST", "CoAtNet", "Layout", "coatnet", "multiply_adds", "parameter_count"]
 
 
 @keras.saving.register_keras_serializable("lungwise")
@@ -34,65 +22,61 @@ class CoAtNet(keras.Model):
 
     Args:
         image_shape: (height, width, channels); height and width are multiples of 32.
-        blocks: number of blocks of S0 (the stem's convolutions, always 2) to S4.
-        widths: channels of S0 to S4; those of S3 and S4 are multiples of the head size 32.
-        activation: "gelu" (the paper's), "silu" or "relu".
-        pool: "max" (the paper's) or "avg", the pooling of strided shortcuts.
+        layout: what the network is made of; a dictionary of a :class:`Layout`'s values is taken as well.
         drop_path: stochastic depth rate of the last block; earlier blocks have proportionally less.
 
     Call with float32 ``[batch, height, width, channels]``; returns ``[batch, height / 32, width / 32, widths[4]]``.
+
+    Raises:
+        ValueError: the sides are not multiples of 32.
     """
+
+    stage_prefixes = (("stem_",), ("s1_",), ("s2_",), ("s3_",), ("s4_", "norm"))
 
     def __init__(
         self,
         image_shape: tuple[int, int, int],
-        blocks: tuple[int, int, int, int, int],
-        widths: tuple[int, int, int, int, int],
-        activation: str = "gelu",
-        pool: str = "max",
+        layout: Layout | dict[str, Any],
         drop_path: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        check_sides(image_shape)
+        layout = layout if isinstance(layout, Layout) else layout_of(layout)
         image = layers.Input(image_shape, name="image")
-        x = _stem(image, widths[0], activation)
-        total, done = sum(blocks[1:]), 0
-        for stage in range(1, 5):
-            block = mbconv if stage <= 2 else transformer
-            for index in range(blocks[stage]):
-                drop = drop_path * done / max(total - 1, 1)
-                stride = 2 if index == 0 else 1
-                x = block(x, widths[stage], stride, activation, pool, drop, f"s{stage}_b{index}")
-                done += 1
-        x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+        x = _stem(image, layout)
+        plan = layout.plan()
+        for done, (name, kind, width, stride) in enumerate(plan):
+            x = BLOCKS[kind](x, width, stride, layout, drop_path * done / max(len(plan) - 1, 1), name)
+        x = layer_norm(x, "norm")
         super().__init__(image, x, **kwargs)
-        self.image_shape, self.blocks, self.widths = tuple(image_shape), tuple(blocks), tuple(widths)
-        self.activation, self.pool, self.drop_path = activation, pool, drop_path
+        self.image_shape, self.layout, self.drop_path = tuple(image_shape), layout, drop_path
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "image_shape": self.image_shape,
-            "blocks": self.blocks,
-            "widths": self.widths,
-            "activation": self.activation,
-            "pool": self.pool,
-            "drop_path": self.drop_path,
-        }
+        own = {"image_shape": self.image_shape, "layout": asdict(self.layout), "drop_path": self.drop_path}
+        return {"name": self.name, "trainable": self.trainable, **own}
 
 
-def _stem(image: Any, width: int, activation: str) -> Any:
+def layout_of(values: dict[str, Any]) -> Layout:
+    """The layout that ``asdict`` took apart; lists, as JSON has them, become tuples."""
+    tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Layout(**tuples)
+
+
+def check_sides(image_shape: tuple[int, int, int]) -> None:
+    """Refuse sides that five halvings do not divide."""
+    if image_shape[0] % 32 or image_shape[1] % 32:
+        raise ValueError(f"Height and width of a CoAtNet's images must be multiples of 32, got {tuple(image_shape[:2])}.")
+
+
+def _stem(image: Any, layout: Layout) -> Any:
     """S0: two 3x3 convolutions, the first with stride 2."""
     x = layers.ZeroPadding2D(1, name="stem_pad")(image)
-    x = layers.Conv2D(width, 3, 2, use_bias=False, name="stem_conv1")(x)
-    x = layers.Activation(ACTIVATIONS[activation], name="stem_act")(batch_norm(x, "stem_norm"))
-    return layers.Conv2D(width, 3, padding="same", use_bias=False, name="stem_conv2")(x)
+    x = layers.Conv2D(layout.stem or layout.widths[0], 3, 2, use_bias=False, name="stem_conv1")(x)
+    x = layers.Activation(ACTIVATIONS[layout.activation], name="stem_act")(batch_norm(x, "stem_norm"))
+    return layers.Conv2D(layout.widths[0], 3, padding="same", use_bias=False, name="stem_conv2")(x)
 
 
 def coatnet(name: str, image_shape: tuple[int, int, int], drop_path: float = 0.0) -> CoAtNet:
     """Build a named member of the family (see ``FAMILY``) with random weights."""
-    layout = FAMILY[name]
-    return CoAtNet(
-        image_shape, layout.blocks, layout.widths, layout.activation, drop_path=drop_path, name=name.replace("-", "_")
-    )
+    return CoAtNet(image_shape, FAMILY[name], drop_path, name=name.replace("-", "_"))
