@@ -30,6 +30,10 @@ class RunError(LungwiseError):
     """A run directory does not fit what is asked of it."""
 
 
+class TrainingStoppedError(LungwiseError):
+    """Training was asked to stop and has saved what is needed to go on."""
+
+
 class WeightsError(LungwiseError):
     """Weights do not fit the model they are meant for, or cannot be had."""
 

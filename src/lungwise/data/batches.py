@@ -18,8 +18,9 @@ from lungwise.recipe import Augment, Recipe
 
 MEMORY_BYTES = 2 * 10**9
 """Training squares up to this many bytes are kept in memory."""
-Batch = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]
-"""Images float32 [n, size, size, 1], label columns int32 [n], weights float32 [n]."""
+Batch = tuple[NDArray[np.float32], NDArray[np.int32] | NDArray[np.float32], NDArray[np.float32]]
+"""Images float32 [n, size, size, 1]; label columns int32 [n], or with mixup shares of the classes float32 [n, classes];
+weights float32 [n]."""
 
 
 class TrainingBatches:
@@ -35,10 +36,11 @@ class TrainingBatches:
     """
 
     def __init__(self, part: Subset, recipe: Recipe, spec: Preprocess) -> None:
-        self.augmentation, self.spec = recipe.data.augment, spec
+        self.augmentation, self.mixup, self.spec = recipe.data.augment, recipe.data.mixup, spec
+        self.classes = len(part.data.labels)
         self.batch_size, self.seed = recipe.fit.batch_size, recipe.seed
         patients = part.manifest["patient"]
-        chosen, self.weights = plan(part.y, patients, len(part.data.labels), recipe.data, recipe.seed)
+        chosen, self.weights = plan(part.y, patients, self.classes, recipe.data, recipe.seed)
         self.y = part.y[chosen]
         # Over-sampling repeats rows; each is kept once.
         rows, self.places = np.unique(chosen, return_inverse=True)
@@ -57,13 +59,17 @@ class TrainingBatches:
         """Batches of one epoch; the remainder that fills no batch is left to the next epoch's shuffle."""
         return len(self.y) // self.batch_size
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 0."""
-        rng = np.random.default_rng([self.seed, number])
-        order = rng.permutation(len(self.y))[: len(self) * self.batch_size]
-        for rows in order.reshape(-1, self.batch_size):
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0, from batch ``start`` on; each has a random stream of its own."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.y))[: len(self) * self.batch_size]
+        for step, rows in enumerate(order.reshape(-1, self.batch_size)[start:], start=start):
+            rng = np.random.default_rng([self.seed, number, step + 1])
             squares = np.stack([self._variant(self._square(row), rng) for row in rows])
-            yield scale(squares, self.spec)[..., None], self.y[rows], self.weights[rows]
+            images = scale(squares, self.spec)[..., None]
+            if self.mixup:
+                yield mix(images, np.eye(self.classes, dtype=np.float32)[self.y[rows]], self.weights[rows], self.mixup, rng)
+            else:
+                yield images, self.y[rows], self.weights[rows]
 
     def _square(self, position: int) -> NDArray[np.uint8]:
         place = self.places[position]
@@ -73,6 +79,22 @@ class TrainingBatches:
 
     def _variant(self, square: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         return square if self.augmentation == Augment() else augment(square, self.augmentation, rng)
+
+
+def mix(
+    images: NDArray[np.float32], y: NDArray[np.float32], weights: NDArray[np.float32], alpha: float, rng: np.random.Generator
+) -> Batch:
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412): each image with a share of another one, and so its label and weight.
+
+    Args:
+        images: float32 [n, size, size, 1].
+        y: float32 [n, classes], shares of the classes.
+        weights: float32 [n].
+        alpha: both parameters of the Beta distribution that the share is drawn from, once a batch.
+        rng: the source of randomness.
+    """
+    share, other = np.float32(rng.beta(alpha, alpha)), rng.permutation(len(images))
+    return tuple(share * values + (1 - share) * values[other] for values in (images, y, weights))  # type: ignore[return-value]
 
 
 def check_size(pixels: Squares, size: int) -> None:

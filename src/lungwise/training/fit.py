@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from lungwise.answer import softmax
 from lungwise.data.batches import TrainingBatches
 from lungwise.data.store import PreparedData, Subset
-from lungwise.errors import DataError, RunError
+from lungwise.errors import DataError, RunError, TrainingStoppedError
 from lungwise.files import write_json
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.models.classifier import build_classifier
-from lungwise.recipe import Optimiser, Recipe
+from lungwise.recipe import Recipe
+from lungwise.training.optimise import averaged, loss, optimiser, set_frozen
 from lungwise.training.predict import predict_logits, write_predictions
-from lungwise.training.run import Run, environment, start_run
+from lungwise.training.run import Progress, Run, environment, start_run
 from lungwise.training.schedule import best_epoch, plateau_rate, should_stop, step_rate
+from lungwise.training.state import assign, to_arrays, variables
 
 History = list[dict[str, Any]]
-
-
-_STREAM = re.compile(r"seed_generator(_\d+)?")
+SAVE_SECONDS = 300.0
+"""Longest work in the middle of an epoch that a killed process loses."""
 
 
 class Watcher(Protocol):
@@ -56,7 +56,13 @@ class Silent:
         """See :class:`Watcher`."""
 
 
-def train(data: PreparedData, recipe: Recipe, out: Path | str, watcher: Watcher | None = None) -> Run:
+def train(
+    data: PreparedData,
+    recipe: Recipe,
+    out: Path | str,
+    watcher: Watcher | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
     """Train one model.
 
     Args:
@@ -64,6 +70,7 @@ def train(data: PreparedData, recipe: Recipe, out: Path | str, watcher: Watcher 
         recipe: how to train.
         out: the run directory, new or begun by the same recipe and data.
         watcher: who is told how it goes.
+        stop: asked after every step; when it answers True, a checkpoint is written and training ends.
 
     Returns:
         The finished run; predictions of all parts come from the epoch that is best on validation.
@@ -72,6 +79,7 @@ def train(data: PreparedData, recipe: Recipe, out: Path | str, watcher: Watcher 
         DataError: a part lacks a class or is too small.
         RunError: the directory does not fit, or the loss stops being a number.
         WeightsError: the weights that the recipe names cannot be had.
+        TrainingStoppedError: ``stop`` answered True; the same call continues.
     """
     _check_parts(data)
     run = start_run(out, recipe, data)
@@ -80,23 +88,28 @@ def train(data: PreparedData, recipe: Recipe, out: Path | str, watcher: Watcher 
     batches = TrainingBatches(data.train, recipe, Preprocess(**run.data["preprocess"]))
     model = build(run)
     history = _restore(run, model)
-    _fit(run, model, data, batches, history, watcher or Silent())
+    _fit(run, model, data, batches, history, watcher or Silent(), stop)
     return _finish(run, model, data, history)
 
 
-def build(run: Run) -> keras.Model:
-    """The run's model, seeded and compiled, with fresh weights."""
+def build(run: Run, *, pretrained: bool = True) -> keras.Model:
+    """The run's model, seeded and compiled, with fresh weights.
+
+    Args:
+        run: the run directory.
+        pretrained: load the weights that the recipe begins with; False where a checkpoint follows.
+    """
     recipe = run.recipe
     keras.utils.set_random_seed(recipe.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.fit.precision)
     try:
-        model = build_classifier(recipe.model, len(run.labels))
+        model = build_classifier(recipe.model, len(run.labels), pretrained=pretrained)
     finally:
         keras.config.set_dtype_policy(before)
     # XLA compiles convolutions for this family to code several times slower than oneDNN's on a CPU.
-    model.compile(_optimiser(recipe.optimiser), _loss(recipe, len(run.labels)), metrics=["accuracy"], jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
+    made = optimiser(recipe.optimiser, model)
+    model.compile(made, loss(recipe, len(run.labels)), metrics=["accuracy"], jit_compile=False)
     return model
 
 
@@ -109,8 +122,8 @@ def load_model(run: Run, checkpoint: str = "best") -> keras.Model:
     saved = run.load(checkpoint)
     if saved is None:
         raise RunError(f"{run.folder} has no finished epoch yet; train it first: lungwise train DATA --out {run.folder}.")
-    model = build(run)
-    _assign(_variables(model, optimiser=checkpoint == "last"), saved[0], run)
+    model = build(run, pretrained=False)
+    assign(variables(model, optimiser=checkpoint == "last"), saved[0], run)
     return model
 
 
@@ -125,106 +138,91 @@ def _check_parts(data: PreparedData) -> None:
             )
 
 
-def _optimiser(spec: Optimiser) -> keras.optimizers.Optimizer:
-    clip = spec.clip_norm or None
-    if spec.name == "adamw":
-        optimiser = keras.optimizers.AdamW(spec.learning_rate, spec.weight_decay, global_clipnorm=clip, name=spec.name)
-        # Decay pulls kernels only; scales, offsets and position biases are left alone, as is usual.
-        optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "bias_table"])
-        return optimiser
-    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
-    return kinds[spec.name](spec.learning_rate, global_clipnorm=clip, name=spec.name)
-
-
-def _loss(recipe: Recipe, classes: int) -> Any:
-    """Cross-entropy on logits against integer labels, with label smoothing where the recipe asks for it."""
-    smoothing = recipe.fit.label_smoothing
-    if smoothing == 0.0:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    def smoothed(y: Any, logits: Any) -> Any:
-        target = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32"), classes)
-        target = target * (1.0 - smoothing) + smoothing / classes
-        return keras.ops.categorical_crossentropy(target, logits, from_logits=True)
-
-    return smoothed
-
-
-def _variables(model: keras.Model, *, optimiser: bool) -> dict[str, Any]:
-    """Every variable under a name that tells where it belongs; numbered, because names may repeat."""
-    # Keras counts the names of random streams over the whole process, so that count says nothing of the place.
-    named = {f"model/{i}/{_STREAM.sub('seed', variable.path)}": variable for i, variable in enumerate(model.variables)}
-    if optimiser:
-        named |= {f"optimiser/{i}/{variable.path}": variable for i, variable in enumerate(model.optimizer.variables)}
-    return named
-
-
-def _assign(variables: dict[str, Any], arrays: dict[str, NDArray[Any]], run: Run) -> None:
-    missing, unused = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
-    if missing or unused:
-        raise RunError(
-            f"The checkpoint of {run.folder} does not fit this version's model: only in the model {missing[:3]}, only in "
-            f"the file {unused[:3]}; train again into another directory."
-        )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-
-
 def _restore(run: Run, model: keras.Model) -> History:
     """Continue from the last checkpoint, if there is one."""
     saved = run.load("last")
     if saved is None:
         return []
     arrays, history = saved
-    _assign(_variables(model, optimiser=True), arrays, run)
+    assign(variables(model, optimiser=True), arrays, run)
     run.write_history(history)
     return history
 
 
 def _fit(
-    run: Run, model: keras.Model, data: PreparedData, batches: TrainingBatches, history: History, watcher: Watcher
+    run: Run,
+    model: keras.Model,
+    data: PreparedData,
+    batches: TrainingBatches,
+    history: History,
+    watcher: Watcher,
+    stop: Callable[[], bool],
 ) -> None:
     """Epochs until the recipe's number is reached or validation stops improving."""
     recipe, monitor = run.recipe, run.recipe.fit.monitor
     watcher.started(run, len(history), len(batches))
     while len(history) < recipe.fit.epochs and not should_stop(history, recipe.fit):
-        epoch, begin = len(history), time.perf_counter()
-        logs = _one_epoch(run, model, batches, epoch, plateau_rate(history, recipe), watcher)
-        seconds = time.perf_counter() - begin
-        record: dict[str, Any] = {"epoch": epoch + 1, **logs, **_validate(run, model, data.validation)}
-        record |= {"seconds": round(seconds, 2), "images_per_second": round(len(batches) * batches.batch_size / seconds, 2)}
+        epoch = len(history)
+        set_frozen(model, recipe, epoch)
+        done = _one_epoch(run, model, batches, history, watcher, stop)
+        mean_loss, accuracy = np.mean(done.seen, axis=0).tolist()
+        record: dict[str, Any] = {"epoch": epoch + 1, "loss": mean_loss, "accuracy": accuracy, "learning_rate": done.rate}
+        with averaged(model, recipe):
+            record |= _validate(run, model, data.validation, epoch)
+            kept = to_arrays(variables(model, optimiser=False))
+        rate = len(batches) * batches.batch_size / max(done.seconds, 1e-9)
+        record |= {"seconds": round(done.seconds, 2), "images_per_second": round(rate, 2)}
         history.append(record)
         best = best_epoch(history, monitor) == len(history)
         if best:
-            run.save("best", _arrays(_variables(model, optimiser=False)), history)
-        run.save("last", _arrays(_variables(model, optimiser=True)), history)
+            run.save("best", kept, history)
+        run.save("last", to_arrays(variables(model, optimiser=True)), history)
         run.write_history(history)
         watcher.epoch(record, best)
 
 
 def _one_epoch(
-    run: Run, model: keras.Model, batches: TrainingBatches, epoch: int, rate: float, watcher: Watcher
-) -> dict[str, float]:
-    seen: list[tuple[float, float]] = []
-    for step, (x, y, weight) in enumerate(batches.epoch(epoch)):
-        now = step_rate(run.recipe, rate, epoch + step / len(batches))
-        model.optimizer.learning_rate.assign(now)
+    run: Run, model: keras.Model, batches: TrainingBatches, history: History, watcher: Watcher, stop: Callable[[], bool]
+) -> Progress:
+    """The rest of an epoch that may have begun before; saves in the middle now and then, and when asked to stop."""
+    epoch, rate = len(history), plateau_rate(history, run.recipe)
+    done = run.progress()
+    done = done if done.epoch == epoch else Progress(epoch)
+    saved = time.perf_counter()
+    begin = saved - done.seconds
+    for step, (x, y, weight) in enumerate(batches.epoch(epoch, done.steps), start=done.steps):
+        done.rate = step_rate(run.recipe, rate, epoch + step / len(batches))
+        model.optimizer.learning_rate.assign(done.rate)
         logs = {key: float(value) for key, value in model.train_on_batch(x, y, weight, return_dict=True).items()}
-        seen.append((logs["loss"], logs["accuracy"]))
-        if not math.isfinite(logs["loss"]):
-            kept = f"epoch {epoch} is kept in {run.folder / 'checkpoints'}" if epoch else "no epoch was finished"
-            raise RunError(
-                f"The loss must stay a number, but it became {logs['loss']} in epoch {epoch + 1}, step {step + 1}; {kept}; "
-                "lower optimiser.learning_rate or set optimiser.clip_norm."
-            )
+        _check_finite("loss", logs["loss"], run, epoch, f"step {step + 1}")
+        done.seen.append((logs["loss"], logs["accuracy"]))
+        done.seconds = time.perf_counter() - begin
         watcher.step(epoch, step, logs)
-    loss, accuracy = np.mean(seen, axis=0)
-    return {"loss": float(loss), "accuracy": float(accuracy), "learning_rate": now}
+        stopping = stop()
+        if stopping or (done.steps < len(batches) and time.perf_counter() - saved > SAVE_SECONDS):
+            run.save("last", to_arrays(variables(model, optimiser=True)), history, done)
+            saved = time.perf_counter()
+        if stopping:
+            raise TrainingStoppedError(
+                f"Training was stopped in epoch {epoch + 1} after step {step + 1} of {len(batches)}; call it again to go on."
+            )
+    return done
 
 
-def _validate(run: Run, model: keras.Model, part: Subset) -> dict[str, float]:
+def _check_finite(what: str, value: float, run: Run, epoch: int, where: str) -> None:
+    if not math.isfinite(value):
+        kept = f"epoch {epoch} is kept in {run.folder / 'checkpoints'}" if epoch else "no epoch was finished"
+        raise RunError(
+            f"The {what} must stay a number, but it became {value} in epoch {epoch + 1}, {where}; {kept}; "
+            "lower optimiser.learning_rate or set optimiser.clip_norm."
+        )
+
+
+def _validate(run: Run, model: keras.Model, part: Subset, epoch: int) -> dict[str, float]:
     """Loss and accuracy on unweighted, unaugmented validation images."""
-    probabilities = softmax(predict_logits(model, part, Preprocess(**run.data["preprocess"])))
+    logits = predict_logits(model, part, Preprocess(**run.data["preprocess"]))
+    _check_finite("validation loss", float(logits.sum()), run, epoch, "validation")
+    probabilities = softmax(logits)
     own = probabilities[np.arange(len(part)), part.y]
     return {
         "val_loss": float(-np.log(np.maximum(own, 1e-12)).mean()),
@@ -232,16 +230,12 @@ def _validate(run: Run, model: keras.Model, part: Subset) -> dict[str, float]:
     }
 
 
-def _arrays(variables: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
-
-
 def _finish(run: Run, model: keras.Model, data: PreparedData, history: History) -> Run:
     """Predict every part with the best weights, then record the environment."""
     saved = run.load("best")
     if saved is None:
         raise RunError(f"{run.folder} has no best epoch; train again into another directory.")
-    _assign(_variables(model, optimiser=False), saved[0], run)
+    assign(variables(model, optimiser=False), saved[0], run)
     seconds = sum(record["seconds"] for record in history)
     facts = {"recipe": run.recipe.name, "description": run.recipe.description, "kept_epoch": len(saved[1])}
     write_json(run.folder / "environment.json", {**facts, **environment(), "training_seconds": round(seconds, 1)})

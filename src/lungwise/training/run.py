@@ -8,7 +8,7 @@ import platform
 import tomllib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,28 @@ from lungwise.files import write_json, write_text, write_whole
 from lungwise.recipe import Recipe, parse_recipe
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass
+class Progress:
+    """How far an epoch has come.
+
+    Args:
+        epoch: which one, from 0.
+        seen: (loss, accuracy) of each step.
+        rate: learning rate of the last step.
+        seconds: time that the steps took.
+    """
+
+    epoch: int
+    seen: list[tuple[float, float]] = field(default_factory=list)
+    rate: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps that are done."""
+        return len(self.seen)
 
 
 @dataclass(frozen=True)
@@ -54,21 +76,33 @@ class Run:
         path = self.folder / "history.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def save(self, name: str, arrays: Arrays, history: list[dict[str, Any]]) -> None:
+    def save(self, name: str, arrays: Arrays, history: list[dict[str, Any]], progress: Progress | None = None) -> None:
         """Write a checkpoint and the history that led to it.
 
         Args:
             name: "last" (model and optimiser) or "best" (model only).
             arrays: name to array; plain arrays, never code.
             history: all epochs so far; kept inside the checkpoint, so the two cannot disagree after a crash.
+            progress: how far the epoch behind them had come, in a checkpoint from the middle of one.
         """
-        packed: dict[str, Any] = {**arrays, "history": np.array(json.dumps(history))}
+        begun = json.dumps(asdict(progress) if progress else None)
+        packed: dict[str, Any] = {**arrays, "history": np.array(json.dumps(history)), "progress": np.array(begun)}
 
         def write(draft: Path) -> None:
             with draft.open("wb") as file:
                 np.savez(file, **packed)
 
         write_whole(self.folder / "checkpoints" / f"{name}.npz", write)
+
+    def progress(self) -> Progress:
+        """How far the unfinished epoch had come when "last" was written; nowhere, where it was written between epochs."""
+        path = self.folder / "checkpoints" / "last.npz"
+        if not path.exists():
+            return Progress(0)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+            found = json.loads(str(packed["progress"])) if "progress" in packed.files else None
+            epochs = len(json.loads(str(packed["history"])))
+        return Progress(**found) if found else Progress(epochs)
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write ``history.jsonl``, one line an epoch."""
@@ -86,6 +120,7 @@ class Run:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
                 arrays = dict(packed)
+            arrays.pop("progress", None)
             return arrays, json.loads(str(arrays.pop("history")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
             raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause

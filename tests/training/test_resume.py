@@ -1,0 +1,108 @@
+"""Training that is killed at any moment goes on to the same weights, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lungwise.data.store import PreparedData
+from lungwise.errors import TrainingStoppedError
+from lungwise.training import fit
+from lungwise.training.fit import Silent, train
+from lungwise.training.run import open_run
+from tests.factory import tiny_recipe
+
+CHANGES = ["data.mixup=0.3", "data.augment.rotation=10", "optimiser.ema=0.9", "optimiser.layer_decay=0.7", "fit.epochs=2"]
+STEPS = 8
+"""Steps of two epochs of the tiny recipe, and one more for what comes behind them."""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class KilledAt(Silent):
+    """A watcher during whose n-th call the process is killed."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def _count(self) -> None:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+    def step(self, epoch: int, step: int, logs: dict[str, float]) -> None:
+        self._count()
+
+    def epoch(self, record: dict[str, Any], best: bool) -> None:
+        self._count()
+
+
+def last(folder: Path) -> dict[str, Any]:
+    saved = open_run(folder).load("last")
+    if saved is None:
+        raise FileNotFoundError(folder)
+    return saved[0]
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    train(small_data, tiny_recipe(*CHANGES), folder)
+    return folder
+
+
+def assert_same(one: Path, other: Path) -> None:
+    expected, found = last(one), last(other)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert (one / "predictions.parquet").read_bytes() == (other / "predictions.parquet").read_bytes()
+    for ours, theirs in zip(open_run(one).history(), open_run(other).history(), strict=True):
+        assert {key: ours[key] for key in ("loss", "val_loss")} == {key: theirs[key] for key in ("loss", "val_loss")}
+
+
+@pytest.mark.parametrize("often", [0.0, 1e9], ids=["saved at every step", "saved at every epoch"])
+def test_twenty_kills_end_at_the_same_weights(
+    small_data: PreparedData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: float
+) -> None:
+    monkeypatch.setattr(fit, "SAVE_SECONDS", often)
+    rng = np.random.default_rng(int(often > 0))
+    killed = 0
+    for number in range(5):
+        folder = tmp_path / f"run{number}"
+        while True:  # one folder is killed again and again until a training comes to its end
+            try:
+                train(small_data, tiny_recipe(*CHANGES), folder, KilledAt(int(rng.integers(0, STEPS))))
+                break
+            except Killed:
+                killed += 1
+        assert_same(unbroken, folder)
+    assert killed >= 10
+
+
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on(
+    small_data: PreparedData, unbroken: Path, tmp_path: Path, after: int
+) -> None:
+    def stop_after(steps: int) -> Callable[[], bool]:
+        calls = iter(range(1, 10**6))
+        return lambda: next(calls) >= steps
+
+    with pytest.raises(TrainingStoppedError, match=r"^Training was stopped in epoch \d after step \d of \d; call it again"):
+        train(small_data, tiny_recipe(*CHANGES), tmp_path / "run", stop=stop_after(after))
+    seen: list[tuple[int, int]] = []
+
+    class Sees(Silent):
+        def step(self, epoch: int, step: int, logs: dict[str, float]) -> None:
+            seen.append((epoch, step))
+
+    train(small_data, tiny_recipe(*CHANGES), tmp_path / "run", Sees())
+    steps = max(step for _, step in seen) + 1
+    assert len(seen) == 2 * steps - after  # nothing that was done is done again
+    assert_same(unbroken, tmp_path / "run")
