@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from lungwise.errors import TrainingStoppedError
 from lungwise.training import fit
 from lungwise.training.fit import Silent, train
 from lungwise.training.run import open_run
-from tests.factory import tiny_recipe
+from tests.factory import TINY, tiny_recipe
 
 CHANGES = ["data.mixup=0.3", "data.augment.rotation=10", "optimiser.ema=0.9", "optimiser.layer_decay=0.7", "fit.epochs=2"]
 STEPS = 8
@@ -67,23 +69,22 @@ def assert_same(one: Path, other: Path) -> None:
         assert {key: ours[key] for key in ("loss", "val_loss")} == {key: theirs[key] for key in ("loss", "val_loss")}
 
 
-@pytest.mark.parametrize("often", [0.0, 1e9], ids=["saved at every step", "saved at every epoch"])
-def test_twenty_kills_end_at_the_same_weights(
-    small_data: PreparedData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: float
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_end_at_the_same_weights(
+    small_data: PreparedData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
-    monkeypatch.setattr(fit, "SAVE_SECONDS", often)
-    rng = np.random.default_rng(int(often > 0))
-    killed = 0
-    for number in range(5):
+    rng = np.random.default_rng(kills)
+    killed = number = 0
+    while killed < kills:
         folder = tmp_path / f"run{number}"
-        while True:  # one folder is killed again and again until a training comes to its end
+        number += 1
+        while not (folder / "predictions.parquet").exists():  # killed again and again until it comes to its end
+            monkeypatch.setattr(fit, "SAVE_SECONDS", rng.choice([0.0, 1e9]))  # checkpoints at every step, or every epoch
             try:
                 train(small_data, tiny_recipe(*CHANGES), folder, KilledAt(int(rng.integers(0, STEPS))))
-                break
             except Killed:
                 killed += 1
         assert_same(unbroken, folder)
-    assert killed >= 10
 
 
 @pytest.mark.parametrize("after", [1, 3, 4])
@@ -106,3 +107,13 @@ def test_a_training_that_is_asked_to_stop_saves_and_goes_on(
     steps = max(step for _, step in seen) + 1
     assert len(seen) == 2 * steps - after  # nothing that was done is done again
     assert_same(unbroken, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_coatnet(small_data: PreparedData, tmp_path: Path) -> None:
+    changes = ["model.backbone=coatnet-pico", "model.drop_path=0.2", "fit.epochs=1", "data.augment.rotation=10"]
+    arguments = [part for change in [*TINY, *changes] for part in ("--set", change)]
+    for name in ("a", "b"):
+        command = [sys.executable, "-m", "lungwise", "train", str(small_data.folder), "--recipe", "kaggle-cnn", *arguments]
+        subprocess.run([*command, "--out", str(tmp_path / name)], check=True, capture_output=True)
+    assert_same(tmp_path / "a", tmp_path / "b")
