@@ -81,3 +81,13 @@ def test_own_weights_are_loaded(tmp_path: Path) -> None:
     again = build_classifier(TINY.model_copy(update={"weights": str(tmp_path / "own.weights.h5")}), 2)
     for ours, theirs in zip(again.get_layer("kaggle_cnn").get_weights(), first.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("backbone", ["kaggle-cnn", "coatnet-pico"])
+def test_a_frozen_backbone_gives_the_same_features_while_training(backbone: str) -> None:
+    spec = Model(backbone=backbone, image_size=64, frozen=True, drop_path=0.0 if backbone == "kaggle-cnn" else 0.5)
+    model = with_features(build_classifier(spec, 3))
+    images = np.random.default_rng(0).normal(size=(4, 64, 64, 1)).astype(np.float32)
+    one, other = (np.asarray(model(images, training=mode)["embedding"]) for mode in (True, False))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    assert not backbone_of(model).trainable_variables

@@ -11,7 +11,7 @@ from lungwise.models.cnn import KaggleCnn
 from lungwise.models.coatnet import coatnet
 from lungwise.models.coatnet_lite import CoAtNetLite
 from lungwise.models.efficientnet import EfficientNetLite0
-from lungwise.models.layers import Standardise
+from lungwise.models.layers import DropPath, Standardise
 from lungwise.models.pretrained import learnt_elsewhere, load_pretrained
 from lungwise.models.resnet import resnet50v2
 from lungwise.recipe import Head, Model
@@ -53,7 +53,8 @@ def build_classifier(spec: Model, classes: int, *, pretrained: bool = True) -> k
         MissingExtraError: the package that brings them is not installed.
     """
     backbone = build_backbone(spec)
-    backbone.trainable = not spec.frozen
+    if spec.frozen:
+        _freeze(backbone)
     image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
     x = image
     if spec.standardise:
@@ -61,12 +62,22 @@ def build_classifier(spec: Model, classes: int, *, pretrained: bool = True) -> k
         x = Standardise(deviation=deviation, name="standardise", dtype="float32")(x)
     if spec.channels == 3:
         x = layers.Concatenate(name="grey_to_colour")([x] * 3)
-    # A frozen backbone runs in inference mode: its batch norms keep the statistics that its weights were trained with.
-    features = layers.Identity(name="features", dtype="float32")(backbone(x, training=False if spec.frozen else None))
+    features = layers.Identity(name="features", dtype="float32")(backbone(x))
     model = keras.Model(image, _head(features, spec.head, classes), name="classifier")
     if pretrained:
         load_pretrained(backbone, spec.backbone, spec.weights)
     return model
+
+
+def _freeze(backbone: keras.Model) -> None:
+    """Let a backbone neither learn nor drop: batch norms keep their statistics, and the same image gives the same features.
+
+    Calling it with ``training=False`` is not enough: within a model, Keras hands the model's own mode down to every layer.
+    """
+    backbone.trainable = False
+    for layer in backbone.layers:
+        if isinstance(layer, layers.Dropout | DropPath):
+            layer.rate = 0.0
 
 
 def _head(features: Any, spec: Head, classes: int) -> Any:
