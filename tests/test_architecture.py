@@ -21,7 +21,8 @@ ROOMS = {
     "evaluation": {"core"},
     "bundle": {"core", "imaging"},
     "inference": {"core", "imaging", "bundle"},
-    "assembly": {"core", "imaging", "data", "models", "training", "evaluation", "bundle", "inference"},
+    "scale": {"core", "training", "inference"},
+    "assembly": {"core", "imaging", "data", "models", "training", "evaluation", "bundle", "inference", "scale"},
 }
 HOMES = {
     "keras": {"models", "training"},
