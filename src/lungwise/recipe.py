@@ -43,7 +43,7 @@ class Model(_Section):
     weights: str = Field(default="none", description="'none', 'imagenet', 'timm/<model>.<tag>', or the path of a file")
     frozen: bool = Field(default=False, description="train the head alone")
     augmented_copies: int = Field(
-        default=0, ge=0, le=100, description="frozen only: variants of each training image, made once; 0 makes new ones all along"
+        default=0, ge=0, le=100, description="frozen only: variants of each training image, made once; 0: new ones all along"
     )
     freeze_stages: int = Field(default=0, ge=0, le=5, description="stages, from the image on, that do not learn")
     drop_path: float = Field(default=0.0, ge=0, lt=1, description="stochastic depth of the last block (CoAtNet)")
@@ -172,6 +172,18 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise RecipeError(f"{name} is not valid TOML: {cause}; correct it.") from cause
     for override in overrides or []:
+        _override(values, override)
+    return parse_recipe(values)
+
+
+def changed(recipe: Recipe, overrides: list[str]) -> Recipe:
+    """A recipe with changes as for :func:`load_recipe`, checked again.
+
+    Raises:
+        RecipeError: a key or value that is not allowed.
+    """
+    values = recipe.model_dump(mode="json")
+    for override in overrides:
         _override(values, override)
     return parse_recipe(values)
 

@@ -35,7 +35,7 @@ def bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_every_command() -> None:
     text = lungwise("--help").output
-    for command in ("demo", "prepare", "audit", "train", "evaluate", "compare", "export", "predict"):
+    for command in ("demo", "prepare", "audit", "train", "tune", "evaluate", "compare", "export", "predict"):
         assert f"  {command} " in text
 
 

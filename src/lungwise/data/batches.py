@@ -46,9 +46,7 @@ class TrainingBatches:
         rows, self.places = np.unique(chosen, return_inverse=True)
         self.pixels, self.rows = part.data.pixels, part.rows[rows]
         check_size(self.pixels, spec.size)
-        # What fits into memory is shrunk once; more than that is read from disk as it is needed, so that memory stays flat.
-        keep = len(self.rows) * spec.size**2 <= MEMORY_BYTES
-        self.squares = load_squares(self.pixels, self.rows, spec.size) if keep else None
+        self.squares = self.load()
         if self.batch_size > len(self.y):
             raise DataError(
                 f"A batch must not be larger than the training part, but fit.batch_size is {self.batch_size} and there "
@@ -64,12 +62,21 @@ class TrainingBatches:
         order = np.random.default_rng([self.seed, number]).permutation(len(self.y))[: len(self) * self.batch_size]
         for step, rows in enumerate(order.reshape(-1, self.batch_size)[start:], start=start):
             rng = np.random.default_rng([self.seed, number, step + 1])
-            squares = np.stack([self._variant(self._square(row), rng) for row in rows])
-            images = scale(squares, self.spec)[..., None]
+            images = self.inputs(rows, rng)
             if self.mixup:
                 yield mix(images, np.eye(self.classes, dtype=np.float32)[self.y[rows]], self.weights[rows], self.mixup, rng)
             else:
                 yield images, self.y[rows], self.weights[rows]
+
+    def load(self) -> NDArray[np.uint8] | None:
+        """What fits into memory is shrunk once; more is read from disk as it is needed, so that memory stays flat."""
+        keep = len(self.rows) * self.spec.size**2 <= MEMORY_BYTES
+        return load_squares(self.pixels, self.rows, self.spec.size) if keep else None
+
+    def inputs(self, positions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Inputs at positions of the plan: float32 [n, size, size, 1]."""
+        squares = np.stack([self._variant(self._square(position), rng) for position in positions])
+        return scale(squares, self.spec)[..., None]
 
     def _square(self, position: int) -> NDArray[np.uint8]:
         place = self.places[position]

@@ -43,7 +43,7 @@ def _row(folder: Path, metrics: dict[str, Any]) -> dict[str, str]:
     gap = training and training["train_test_gap"]
     values = (
         folder.resolve().name,
-        metrics["part"],
+        metrics["part"] + (f", {len(metrics['folds']['each'])} folds" if metrics.get("folds") else ""),
         str(part["images"]),
         percent(part["accuracy"]),
         percent(part["balanced_accuracy"]),

@@ -14,6 +14,7 @@ import lungwise
 from lungwise.errors import DataError, RunError
 from lungwise.evaluation.cases import Cases, read_predictions, to_cases
 from lungwise.evaluation.decision import Decision, Rule, fit_decision
+from lungwise.evaluation.folds import common_decision, describe_folds, judge, pooled, summary
 from lungwise.evaluation.metrics import measure
 from lungwise.evaluation.report import pictures, render
 from lungwise.evaluation.targets import learning, targets
@@ -73,6 +74,13 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
     )
     metrics = _measure_all(cases, decision, background)
     chosen = cases[metrics["part"]]
+    return _publish(metrics, chosen, decision, describe(decision, chosen.labels), background, out)
+
+
+def _publish(
+    metrics: dict[str, Any], chosen: Cases, decision: Decision, sentence: str, background: Background, out: Path
+) -> dict[str, Any]:
+    """Write the report, then the metrics."""
     page = render(
         {
             "name": background.name,
@@ -80,7 +88,7 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
             "metrics": metrics,
             "targets": metrics["targets"],
             "figures": {"scores": "", "learning": "", **pictures(chosen, decision, metrics, background.history)},
-            "decision": describe(decision, chosen.labels),
+            "decision": sentence,
             "data": {**_NO_DATA, **background.data},
             "recipe": background.recipe,
             "environment": background.environment,
@@ -93,10 +101,10 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
 
 
 def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]:
-    """Evaluate a run directory in place.
+    """Evaluate a run directory, or that of a cross-validation, in place.
 
     Args:
-        folder: a finished run.
+        folder: a finished run, or a finished cross-validation.
         rule: how the threshold is chosen on validation; Youden's by default.
 
     Raises:
@@ -104,6 +112,8 @@ def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]
         DataError: the run is not finished.
     """
     folder = Path(folder)
+    if (folder / "crossval.json").exists():
+        return _evaluate_folds(folder, rule)
     recipe, data = _text(folder, "recipe.toml"), _json(folder, "data.json")[0]
     table = read_predictions(folder / "predictions.parquet")
     history, facts = _json(folder, "history.jsonl"), _json(folder, "environment.json")[0]
@@ -118,6 +128,24 @@ def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]
         rule=rule,
     )
     return evaluate_predictions(table, background, folder)
+
+
+def _evaluate_folds(folder: Path, rule: Rule | None) -> dict[str, Any]:
+    """Evaluate a cross-validation: every fold by its own decision, all test parts together, mean and deviation."""
+    recipe, data, facts = _text(folder, "recipe.toml"), _json(folder, "data.json")[0], _json(folder, "crossval.json")[0]
+    folds = judge(read_predictions(folder / "predictions.parquet"), rule)
+    environment = _json(folder, "environment.json")[0]
+    description = f"Recipe {environment['recipe']}, {len(folds)} folds: {environment['description']}"
+    background = Background(folder.resolve().name, description, data, recipe=recipe, environment=environment)
+    chosen, part = pooled(folds)
+    decision = common_decision(folds)
+    metrics = {
+        **_about(background, chosen.labels, "test", decision),
+        "parts": {"test": part},
+        "folds": summary(folds, facts["division"]),
+        "data_fingerprint": facts["data_fingerprint"],
+    }
+    return _publish(metrics, chosen, decision, describe_folds(folds), background, folder)
 
 
 def _text(folder: Path, name: str) -> str:
@@ -149,14 +177,24 @@ def _measure_all(cases: dict[str, Cases], decision: Decision, background: Backgr
     learned = learning(background.history, accuracy.get("train"), accuracy.get("test")) if background.history else None
     part = next(iter(parts))
     return {
-        "lungwise": lungwise.__version__,
-        "name": background.name,
-        "labels": list(cases[part].labels),
-        "part": part,
-        "decision": decision.to_json(),
+        **_about(background, cases[part].labels, part, decision),
         "parts": parts,
         "training": {**learned, "kept_epoch": background.kept_epoch} if learned else None,
         "targets": targets(accuracy.get("test"), learned) if learned else [],
+    }
+
+
+def _about(background: Background, labels: LabelSet, part: str, decision: Decision) -> dict[str, Any]:
+    """What all metrics files say, whatever was evaluated."""
+    return {
+        "lungwise": lungwise.__version__,
+        "name": background.name,
+        "labels": list(labels),
+        "part": part,
+        "decision": decision.to_json(),
+        "parts": {},
+        "training": None,
+        "targets": [],
         "data_fingerprint": background.data.get("fingerprint", ""),
         "synthetic": bool(background.data.get("synthetic", False)),
     }

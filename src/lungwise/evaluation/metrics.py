@@ -98,7 +98,17 @@ def measure(cases: Cases, decision: Decision, seed: int = 0) -> dict[str, Any]:
         decision: how probabilities become classes.
         seed: seed of the bootstrap.
     """
-    decided = decision.decide(cases.prob)
+    return measure_decided(cases, decision.decide(cases.prob), seed)
+
+
+def measure_decided(cases: Cases, decided: NDArray[np.int64], seed: int = 0) -> dict[str, Any]:
+    """As :func:`measure`, for decisions that were made already.
+
+    Args:
+        cases: at least one case.
+        decided: int64 [n], the column decided for.
+        seed: seed of the bootstrap.
+    """
     bootstrap = Bootstrap(cases.patient, seed=seed)
     weights = bootstrap.weights()
     overall: dict[str, Any] = {}

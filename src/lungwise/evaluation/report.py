@@ -67,7 +67,18 @@ def verdict(metrics: dict[str, Any]) -> list[str]:
         f"On {part['images']} {where} of {_patients(part['patients'])} it decides rightly for {percent(part['accuracy'])}; "
         "the brackets hold the 95 % interval."
     ]
+    lines += _over_folds(metrics["folds"]) if metrics.get("folds") else []
     return lines + [_in_words(name, found) for name, found in part["classes"].items()]
+
+
+def _over_folds(folds: dict[str, Any]) -> list[str]:
+    number, found = len(folds["each"]), folds["mean"]["accuracy"]
+    again = f", each predicted {folds['repeats']} times" if folds["repeats"] > 1 else ""
+    spread = "" if found["sd"] is None else f", standard deviation {100 * found['sd']:.1f} points"
+    return [
+        f"It stands for {number} models that were trained on other images than they were tested on{again}; over the folds "
+        f"accuracy is {100 * found['mean']:.1f} % on average{spread}."
+    ]
 
 
 def _in_words(name: str, found: dict[str, dict[str, float | None]]) -> str:
@@ -82,15 +93,23 @@ def _in_words(name: str, found: dict[str, dict[str, float | None]]) -> str:
     return f"{text}; when it says {name}, it is right in {100 * right:.0f} of 100, {here}."
 
 
+def plus_minus(found: dict[str, float | None], digits: int = 3) -> str:
+    """Mean and standard deviation as "0.812 ± 0.023", or a dash where they are undefined."""
+    if found["mean"] is None:
+        return "–"
+    return f"{found['mean']:.{digits}f}" + ("" if found["sd"] is None else f"{_TIGHT}±{_TIGHT}{found['sd']:.{digits}f}")
+
+
 def render(context: dict[str, Any]) -> str:
     """Fill the template.
 
     Args:
-        context: name, metrics, figures (SVG by name), history, recipe (text), data, environment, version, command.
+        context: name, metrics, figures (SVG by name), history, recipe (text), data, environment, version, command; metrics of
+            a cross-validation have "folds".
     """
     jinja2 = require("jinja2", "train", "writing a report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "decimal": decimal}
+    environment.filters |= {"percent": percent, "decimal": decimal, "plus_minus": plus_minus}
     text = resources.files("lungwise.evaluation").joinpath("templates", "report.html").read_text(encoding="utf-8")
     return str(
         environment.from_string(text).render(

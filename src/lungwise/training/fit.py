@@ -19,6 +19,8 @@ from lungwise.files import write_json
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.models.classifier import build_classifier
 from lungwise.recipe import Recipe
+from lungwise.training.backend import one_operation_at_a_time
+from lungwise.training.features import discard, keeps_features, on_features
 from lungwise.training.optimise import averaged, loss, optimiser, set_frozen
 from lungwise.training.predict import predict_logits, write_predictions
 from lungwise.training.run import Progress, Run, environment, start_run
@@ -85,11 +87,23 @@ def train(
     run = start_run(out, recipe, data)
     if run.finished:
         return run
-    batches = TrainingBatches(data.train, recipe, Preprocess(**run.data["preprocess"]))
-    model = build(run)
+    one_operation_at_a_time()
+    model, batches = _learner(run, data, watcher, stop)
     history = _restore(run, model)
     _fit(run, model, data, batches, history, watcher or Silent(), stop)
-    return _finish(run, model, data, history)
+    finished = _finish(run, model, data, history)
+    discard(run)
+    return finished
+
+
+def _learner(
+    run: Run, data: PreparedData, watcher: Watcher | None, stop: Callable[[], bool]
+) -> tuple[keras.Model, TrainingBatches]:
+    """The model that steps and what it steps on: images, or where the backbone is frozen what it makes of them."""
+    model = build(run)
+    if keeps_features(run.recipe):
+        return on_features(run, model, data, watcher, stop)
+    return model, TrainingBatches(data.train, run.recipe, Preprocess(**run.data["preprocess"]))
 
 
 def build(run: Run, *, pretrained: bool = True) -> keras.Model:

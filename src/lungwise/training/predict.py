@@ -13,6 +13,7 @@ from lungwise.data.store import PreparedData, Subset
 from lungwise.errors import RunError
 from lungwise.files import write_whole
 from lungwise.imaging.preprocess import Preprocess
+from lungwise.training.features import FrozenClassifier
 from lungwise.training.run import Run
 
 BATCH = 64
@@ -20,7 +21,8 @@ BATCH = 64
 
 def predict_logits(model: keras.Model, part: Subset, spec: Preprocess) -> NDArray[np.float32]:
     """Logits of every image of a part: float32 [n, classes]."""
-    outputs = [np.asarray(model.predict_on_batch(batch)) for batch in plain_batches(part, spec, BATCH)]
+    batches = model.batches(part, BATCH) if isinstance(model, FrozenClassifier) else plain_batches(part, spec, BATCH)
+    outputs = [np.asarray(model.predict_on_batch(batch)) for batch in batches]
     return np.concatenate(outputs) if outputs else np.zeros((0, model.output_shape[-1]), np.float32)
 
 
