@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lungwise.errors import writing
+from lungwise.errors import DataError, writing
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -33,6 +33,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """Read a user's UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        DataError: it is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise DataError(f"{path.name} must be UTF-8 text, but byte {cause.start} is not; save it as UTF-8.") from cause
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -201,6 +202,14 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
         message = str(error["msg"]).removeprefix("Value error, ")
         came = f" (got {error['input']!r} for {where})" if where else ""
         raise RecipeError(f"In the recipe: {message}{came}; correct it.") from cause
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level with dotted keys, such as "fit.epochs"."""
+    pairs: dict[str, Any] = {}
+    for key, value in values.items():
+        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return pairs
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -6,23 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from lungwise.cli.main import app
 from lungwise.data.store import PreparedData
 from lungwise.training.crossval import BY_IMAGE
+from tests.cli.test_main import lungwise
 from tests.factory import TINY
 
-runner = CliRunner()
 CHANGES = [*TINY, "fit.epochs=1", "model.frozen=true", "data.augment={}"]
 RECIPE = ["--recipe", "kaggle-cnn", *(text for change in CHANGES for text in ("--set", change))]
-
-
-def lungwise(*arguments: object, code: int = 0) -> Result:
-    """Run a command and check its exit code."""
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

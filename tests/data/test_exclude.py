@@ -106,3 +106,9 @@ def test_wishes_that_cannot_be_met(films: Path, tmp_path: Path, wish: str, messa
     (tmp_path / "list.txt").write_text("nowhere.png\n")
     with pytest.raises(DataError, match=message):
         statuses(tmp_path / "data", films, exclude=(str(tmp_path / "list.txt") if wish == "list" else wish,))
+
+
+def test_a_file_of_paths_that_is_no_utf_8_is_refused(films: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"normal/R\xf6ntgen.png\n")
+    with pytest.raises(DataError, match=r"^list\.txt must be UTF-8 text, but byte 8 is not; save it as UTF-8\.$"):
+        statuses(tmp_path / "data", films, exclude=(str(tmp_path / "list.txt"),))

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from lungwise.data.manifest import SPLITS
 from lungwise.data.pixels import Squares
 from lungwise.data.sheet import sample_sheet
-from lungwise.errors import LungwiseError
-from lungwise.files import write_text, write_whole
+from lungwise.files import write_text
+from lungwise.imaging.png import write_png
 
 SHEET = "samples.png"
 
@@ -31,14 +28,6 @@ def write_card(out: Path, facts: Mapping[str, Any], table: pl.DataFrame, squares
     """
     write_png(out / SHEET, sample_sheet(table, squares))
     write_text(out / "README.md", card(facts, table))
-
-
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture as PNG, whole or not at all."""
-    coded, data = cv2.imencode(".png", pixels)
-    if not coded:
-        raise LungwiseError(f"The picture {path} could not be encoded; choose another --out.")
-    write_whole(path, lambda draft: draft.write_bytes(data.tobytes()))
 
 
 def card(facts: Mapping[str, Any], table: pl.DataFrame) -> str:

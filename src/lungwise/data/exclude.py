@@ -13,6 +13,7 @@ from lungwise.data.audit.finding import merged
 from lungwise.data.audit.suspects import CHECKS, name_suspects, suspects
 from lungwise.data.pixels import Chosen, Squares
 from lungwise.errors import DataError, some
+from lungwise.files import read_text
 
 _RANK = {"test": 0, "validation": 1, "train": 2}
 """Of copies in several parts that the source gives, the test part keeps its own: it must stay comparable with others'."""
@@ -81,7 +82,7 @@ def set_aside(table: pl.DataFrame, why: dict[str, str]) -> pl.DataFrame:
 def _named(wish: str, paths: list[str]) -> list[str]:
     file = Path(wish)
     if file.is_file():
-        lines = {line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()} - {""}
+        lines = {line.strip() for line in read_text(file).splitlines()} - {""}
         strange = sorted(lines - set(paths))
         if strange:
             raise DataError(

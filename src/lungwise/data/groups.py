@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -35,13 +36,25 @@ def groups(patients: pl.Series, links: Sequence[tuple[int, int]]) -> pl.Series:
         raise DataError(
             f"A link must join two of the {len(node)} rows, numbered from 0, got {tuple(outside[0].tolist())}; correct it."
         )
-    ends = node[pairs]
-    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    count, component = connected_components(graph.tocsr(), directed=False)
+    component = group_pairs(node[pairs], len(names))
     # Names are sorted, so the first member of a component has its smallest id.
-    smallest = np.full(count, len(names), dtype=np.int64)
+    smallest = np.full(component.max(initial=-1) + 1, len(names), dtype=np.int64)
     np.minimum.at(smallest, component, np.arange(len(names)))
     return pl.Series("group", [names[smallest[component[number]]] for number in node], dtype=pl.String)
+
+
+def group_pairs(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Which rows belong together.
+
+    Args:
+        pairs: int64 [m, 2].
+        n: number of rows.
+
+    Returns:
+        int64 [n], equal numbers for rows that pairs link, directly or through others; a row without pairs has its own.
+    """
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def units(table: pl.DataFrame) -> pl.Series:

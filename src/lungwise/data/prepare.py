@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from lungwise.data.audit.duplicates import Pairs, exact_pairs, near_pairs
+from lungwise.data.audit.duplicates import Pairs, same_pictures
 from lungwise.data.decode import FACTS, MISSING, decode_all
 from lungwise.data.draft import begin, check_space, exists, finished, pixels_plan, take_over
 from lungwise.data.exclude import drop_copies, exclude
@@ -21,7 +20,7 @@ from lungwise.data.sources import Listing, SourceOptions, list_source
 from lungwise.data.split import Fractions, split_patients
 from lungwise.data.store import PreparedData, open_data
 from lungwise.errors import DataError, some
-from lungwise.files import write_text
+from lungwise.files import read_text, write_text
 from lungwise.imaging.preprocess import Preprocess, enough
 from lungwise.imaging.radiograph import Radiograph
 from lungwise.imaging.read import read
@@ -146,7 +145,7 @@ def _plan(same_pixels: str, listing: Listing, request: Request) -> str:
 
 def _content(wish: str) -> str:
     """A file of paths counts by what stands in it."""
-    return Path(wish).read_text(encoding="utf-8-sig") if Path(wish).is_file() else wish
+    return read_text(Path(wish)) if Path(wish).is_file() else wish
 
 
 def _decode(
@@ -188,7 +187,7 @@ def _clean(table: pl.DataFrame, squares: Squares, request: Request) -> tuple[pl.
     """Leave out what the request says, and find the pictures that occur more than once."""
     table = exclude(table, squares, request.exclude)
     readable = table.filter((pl.col("status") == "ok") & (pl.col("split") != "none"))
-    pairs = np.concatenate([exact_pairs(readable), near_pairs(readable, squares)])
+    pairs = same_pictures(readable, squares)
     return (drop_copies(table, pairs) if request.drop_duplicates else table), pairs
 
 

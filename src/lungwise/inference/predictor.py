@@ -9,14 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lungwise.answer import decide, softmax
 from lungwise.bundle.store import Bundle, read_bundle
 from lungwise.errors import ImageError, LungwiseError
-from lungwise.files import write_whole
+from lungwise.imaging.png import write_png
 from lungwise.imaging.preprocess import enough, to_input, to_square
 from lungwise.imaging.radiograph import Radiograph
 from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, hidden, read
@@ -118,7 +117,7 @@ class Predictor:
             column, place = int(decided[row]), places[index]
             if place is not None:
                 heat = grad_cam(outputs.features[row], outputs.embedding[row], self.bundle.head, self.spec.head, column)
-                _write_png(place, overlay(radiograph.pixels, heat, self.spec.preprocess.fit))
+                write_png(place, overlay(radiograph.pixels, heat, self.spec.preprocess.fit))
             results[index] = self._result(names[index], radiograph, prob[row], column, place)
         return results
 
@@ -189,10 +188,3 @@ def _name(image: Image, index: int) -> str:
 def _text(text: str) -> str:
     """Text that can be written as UTF-8: a file's name may hold bytes that are none."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    coded, data = cv2.imencode(".png", pixels)
-    if not coded:
-        raise LungwiseError(f"The heat map {path} could not be encoded; choose another --heatmaps folder.")
-    write_whole(path, lambda draft: draft.write_bytes(data.tobytes()))

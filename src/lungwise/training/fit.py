@@ -175,33 +175,38 @@ def _fit(
     """Epochs until the recipe's number is reached or validation stops improving."""
     recipe, monitor = run.recipe, run.recipe.fit.monitor
     watcher.started(run, len(history), len(batches))
+    begun = run.progress()
     while len(history) < recipe.fit.epochs and not should_stop(history, recipe.fit):
         epoch = len(history)
         set_frozen(model, recipe, epoch)
-        done = _one_epoch(run, model, batches, history, watcher, stop)
+        done = begun if begun.epoch == epoch else Progress(epoch)
+        _one_epoch(run, model, batches, history, done, watcher, stop)
         mean_loss, accuracy = np.mean(done.seen, axis=0).tolist()
         record: dict[str, Any] = {"epoch": epoch + 1, "loss": mean_loss, "accuracy": accuracy, "learning_rate": done.rate}
+        rate = len(batches) * batches.batch_size / max(done.seconds, 1e-9)
         with averaged(model, recipe):
             record |= _validate(run, model, data.validation, epoch)
-            kept = to_arrays(variables(model, optimiser=False))
-        rate = len(batches) * batches.batch_size / max(done.seconds, 1e-9)
-        record |= {"seconds": round(done.seconds, 2), "images_per_second": round(rate, 2)}
-        history.append(record)
-        best = best_epoch(history, monitor) == len(history)
-        if best:
-            run.save("best", kept, history)
+            record |= {"seconds": round(done.seconds, 2), "images_per_second": round(rate, 2)}
+            history.append(record)
+            best = best_epoch(history, monitor) == len(history)
+            if best:
+                run.save("best", to_arrays(variables(model, optimiser=False)), history)
         run.save("last", to_arrays(variables(model, optimiser=True)), history)
         run.write_history(history)
         watcher.epoch(record, best)
 
 
 def _one_epoch(
-    run: Run, model: keras.Model, batches: TrainingBatches, history: History, watcher: Watcher, stop: Callable[[], bool]
-) -> Progress:
-    """The rest of an epoch that may have begun before; saves in the middle now and then, and when asked to stop."""
+    run: Run,
+    model: keras.Model,
+    batches: TrainingBatches,
+    history: History,
+    done: Progress,
+    watcher: Watcher,
+    stop: Callable[[], bool],
+) -> None:
+    """Bring an epoch to its end from where ``done`` stands; saves in the middle now and then, and when asked to stop."""
     epoch, rate = len(history), plateau_rate(history, run.recipe)
-    done = run.progress()
-    done = done if done.epoch == epoch else Progress(epoch)
     saved = time.perf_counter()
     begin = saved - done.seconds
     for step, (x, y, weight) in enumerate(batches.epoch(epoch, done.steps), start=done.steps):
@@ -220,7 +225,6 @@ def _one_epoch(
             raise TrainingStoppedError(
                 f"Training was stopped in epoch {epoch + 1} after step {step + 1} of {len(batches)}; call it again to go on."
             )
-    return done
 
 
 def _check_finite(what: str, value: float, run: Run, epoch: int, where: str) -> None:

@@ -18,6 +18,7 @@ import tomli_w
 
 from lungwise.errors import LungwiseError, RunError, require, writing
 from lungwise.files import write_json
+from lungwise.recipe import flat
 
 if TYPE_CHECKING:
     from lungwise.training.fit import Watcher
@@ -193,7 +194,8 @@ class MLflow:
         place = found.experiment_id if found else self._client.create_experiment(name)
         tags = {"data_fingerprint": run.data["fingerprint"], "labels": ", ".join(run.labels)}
         self._id = self._client.create_run(place, tags=tags, run_name=run.folder.resolve().name).info.run_id
-        self._client.log_batch(self._id, params=[Param(key, str(value)) for key, value in _flat(run.recipe.model_dump())])
+        recipe = flat(run.recipe.model_dump())
+        self._client.log_batch(self._id, params=[Param(key, str(value)) for key, value in recipe.items()])
 
     def _continue(self, note: Path) -> None:
         try:
@@ -265,11 +267,3 @@ def _local(folder: Path) -> str:
 
 def _is_files(place: str) -> bool:
     return place.startswith("file:") or ("://" not in place and place not in ("databricks", "databricks-uc", "uc"))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lungwise.data.store import PreparedData
 from lungwise.errors import RunError, writing
 from lungwise.files import write_json, write_text, write_whole
-from lungwise.recipe import Recipe, parse_recipe
+from lungwise.recipe import Recipe, flat, parse_recipe
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -200,13 +200,6 @@ def environment() -> dict[str, Any]:
 
 def _difference(ours: Recipe, theirs: Recipe) -> str:
     """The first key in which two recipes differ, with both values."""
-
-    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        for key, value in values.items():
-            pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        return pairs
-
     left, right = flat(ours.model_dump()), flat(theirs.model_dump())
     key = next(key for key in left if left[key] != right[key])
     return f"{key} is {left[key]!r} there and {right[key]!r} here"

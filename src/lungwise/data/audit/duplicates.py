@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from lungwise.data.audit.finding import Finding, Severity
 from lungwise.data.audit.near import near_duplicates
+from lungwise.data.groups import group_pairs
 from lungwise.data.pixels import Chosen, Squares
 from lungwise.errors import several
 
@@ -46,6 +45,11 @@ def near_pairs(table: pl.DataFrame, squares: Squares) -> Pairs:
     return rows[near_duplicates(Chosen(squares, rows)).rows]
 
 
+def same_pictures(table: pl.DataFrame, squares: Squares) -> Pairs:
+    """Exact and near copies among rows of a manifest; arguments as for :func:`near_pairs`."""
+    return np.concatenate([exact_pairs(table), near_pairs(table, squares)])
+
+
 def duplicates(used: pl.DataFrame, pairs: Pairs) -> list[Finding]:
     """Findings on pictures that occur more than once.
 
@@ -75,9 +79,7 @@ def grouped(used: pl.DataFrame, pairs: Pairs) -> pl.DataFrame:
     ends = ends.join(known, left_on="a", right_on="row", how="semi").join(known, left_on="b", right_on="row", how="semi")
     rows = np.unique(ends.to_numpy())
     places = np.searchsorted(rows, ends.to_numpy())
-    graph = coo_array((np.ones(len(places), np.int8), (places[:, 0], places[:, 1])), shape=(len(rows), len(rows)))
-    component = connected_components(graph, directed=False)[1] if len(rows) else np.zeros(0, np.int32)
-    members = pl.DataFrame({"row": rows, "component": component}).join(
+    members = pl.DataFrame({"row": rows, "component": group_pairs(places.reshape(-1, 2), len(rows))}).join(
         used.with_columns(pl.col("row").cast(pl.Int64)), on="row", how="inner"
     )
     labels, splits = pl.col("label").n_unique() > 1, pl.col("split").n_unique() > 1

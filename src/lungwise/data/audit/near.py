@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from lungwise.data.audit.confirm import Film, similarity
 from lungwise.data.audit.signature import describe, fit_projection
+from lungwise.data.groups import group_pairs
 from lungwise.data.pixels import Squares
 from lungwise.errors import DataError
 
@@ -88,20 +89,6 @@ def near_duplicates(
     ends, products = np.concatenate([ends for ends, _ in found]), np.concatenate([products for _, products in found])
     near = _confirmed(squares, rows[ends], products, threshold, lambda share: progress(0.6 + 0.4 * share))
     return _pairs([*copies, *near])
-
-
-def group_pairs(pairs: Index, n: int) -> Index:
-    """Which rows belong together.
-
-    Args:
-        pairs: int64 [m, 2].
-        n: number of rows.
-
-    Returns:
-        int64 [n], equal numbers for rows that pairs link, directly or through others; a row without pairs has its own.
-    """
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _check(squares: Squares, threshold: float) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from lungwise.data.audit.confounding import confounding
 from lungwise.data.audit.disk import missing_files, unlisted_files, unreadable_files
-from lungwise.data.audit.duplicates import Pairs, duplicates, exact_pairs, near_pairs
+from lungwise.data.audit.duplicates import Pairs, duplicates, same_pictures
 from lungwise.data.audit.finding import Finding, merged
 from lungwise.data.audit.patients import label_changes, patients_across_splits
 from lungwise.data.audit.suspects import name_suspects, suspects
@@ -35,7 +35,7 @@ def audit(
     Args:
         table: a manifest.
         squares: uint8 [n, side, side]; row i belongs to row i of the manifest.
-        pairs: int64 [m, 2], rows of near-duplicates, where they were searched for before; None searches.
+        pairs: int64 [m, 2], rows that show the same picture, where they were searched for before; None searches.
         root: the folder that paths are relative to, to look for files that no list names.
         progress: told the name of each step.
 
@@ -49,9 +49,7 @@ def audit(
     findings = [*patients_across_splits(listed), *label_changes(listed), *confounding(listed)]
     findings += [*missing_files(table), *unreadable_files(table), *(unlisted_files(table, root) if root else [])]
     progress("pictures that occur more than once")
-    if pairs is None:
-        pairs = near_pairs(used, squares)
-    findings += duplicates(used, np.concatenate([exact_pairs(used), pairs]))
+    findings += duplicates(used, same_pictures(used, squares) if pairs is None else pairs)
     progress("pictures that are no frontal chest films")
     pictures = used["row"].to_numpy().astype(np.int64)
     findings += merged([*name_suspects(listed), *suspects(used, Chosen(squares, pictures))])

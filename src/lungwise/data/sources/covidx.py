@@ -14,6 +14,7 @@ from lungwise.data.sources.listing import Listing, Record, SourceOptions, check_
 from lungwise.data.sources.places import Places
 from lungwise.data.sources.tree import entries, suffix
 from lungwise.errors import DataError, some
+from lungwise.files import read_text
 
 LICENCE = "mixed: the terms of each collection in the column 'source' (cohen, fig1, actmed, sirm, rsna, ricord, bimcv, ...)"
 CITATION = (
@@ -79,7 +80,7 @@ def _read_list(path: Path, classes: tuple[str, ...], places: Places, seen: dict[
     """The records of one list; ``seen`` says where each file was listed before, over all lists."""
     split = _SPLITS[path.name.split("_")[0].partition(".")[0]]
     records = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{path.name}:{number}"
@@ -97,13 +98,6 @@ def _read_list(path: Path, classes: tuple[str, ...], places: Places, seen: dict[
 
 def _classes(version: str) -> tuple[str, ...]:
     return _CLASSES.get(version[-1], ()) if version[-2:-1].isdigit() else ()
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as cause:
-        raise DataError(f"{path.name} must be UTF-8 text, but byte {cause.start} is not; save it as UTF-8.") from cause
 
 
 def _looks_like_a_list(path: Path) -> bool:

@@ -15,6 +15,7 @@ from lungwise.data.sources.listing import Listing, Record, SourceOptions, to_row
 from lungwise.data.sources.places import Places
 from lungwise.data.sources.published import check_unique, first_broken, read_published
 from lungwise.errors import DataError
+from lungwise.files import read_text
 
 LICENCE = "free use with attribution to the NIH Clinical Center (https://nihcc.app.box.com/v/ChestXray-NIHCC)"
 CITATION = (
@@ -90,10 +91,7 @@ def _splits(root: Path, names: pl.Series) -> tuple[list[str], int]:
 
 
 def _names(path: Path) -> set[str]:
-    try:
-        names = set(path.read_text(encoding="utf-8-sig").split())
-    except UnicodeDecodeError as cause:
-        raise DataError(f"{path.name} must be UTF-8 text, but byte {cause.start} is not; save it as UTF-8.") from cause
+    names = set(read_text(path).split())
     if not names:
         raise DataError(f"{path.name} must name one image a line, but it is empty; fetch the list again.")
     return names
