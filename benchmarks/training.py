@@ -2,14 +2,16 @@
 
     .venv/bin/python benchmarks/training.py --torch PYTHON [--model coatnet0] [--precision float32 mixed_bfloat16]
 
-PYTHON is the interpreter of an environment with torch and timm. Every setting runs several times in a process of its own;
-figures are medians. The matrix limit is the rate at which a step's multiply-adds would be done by large float32 products.
+PYTHON is the interpreter of an environment with torch and timm. Every setting runs several times in a process of its own, all
+settings in turn; figures are medians. The matrix limit is the rate at which a step's multiply-adds would be done by large
+products of the same precision, measured in the same process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,16 +52,40 @@ def step(model: str, size: int, batch: int, precision: str, steps: int) -> None:
         if number:
             times.append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rate": batch / statistics.median(times), "memory": peak}))
+    # Backward takes twice what forward takes.
+    limit = matrix_rate(precision) / (3 * multiply_adds(network))
+    rate = batch / statistics.median(times)
+    print(json.dumps({"rate": rate, "memory": peak, "share": rate / limit}))
 
 
-def matrix_rate() -> float:
-    """Multiply-adds a second of large float32 products on all cores."""
+def multiply_adds(network: Any) -> int:
+    """Multiply-adds of one image in the convolutions, dense layers and attention of a Keras model."""
+    from keras import Model, layers
+
+    from lungwise.models.attention import RelativeAttention
+
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, RelativeAttention):
+            tokens, dense = layer.rows * layer.columns, (layer.qkv.kernel, layer.project.kernel)
+            total += tokens * sum(math.prod(kernel.shape) for kernel in dense) + 2 * tokens**2 * layer.inner
+        elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+            places = math.prod(layer.output.shape[1:-1])
+            total += places * math.prod(layer.kernel.shape)
+    return total
+
+
+def matrix_rate(precision: str) -> float:
+    """Multiply-adds a second of large products on all cores."""
+    import tensorflow as tf
+
     side, times = 3072, []
-    one = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
-    for _ in range(5):
+    one = tf.cast(tf.random.normal((side, side)), "bfloat16" if "bfloat16" in precision else "float32")
+    for _ in range(7):
         begin = time.perf_counter()
-        one @ one
+        tf.matmul(one, one).numpy()
         times.append(time.perf_counter() - begin)
     return side**3 / statistics.median(times)
 
@@ -90,27 +117,25 @@ def main() -> None:
     if options.torch and options.model in TIMM:
         theirs = [options.torch, str(HERE / "peers" / "timm_step.py"), "--model", TIMM[options.model], *shared]
         commands |= {f"timm channels_last {kind}": [*theirs, "--precision", kind] for kind in ("float32", "bfloat16")}
-    report(options, {name: [measured(command) for _ in range(options.turns)] for name, command in commands.items()})
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(options.turns):
+        for name, command in commands.items():
+            runs[name].append(measured(command))
+    report(options, runs)
 
 
 def report(options: argparse.Namespace, runs: dict[str, list[dict[str, float]]]) -> None:
     """Print the medians and the ratios."""
-    rate = {name: statistics.median(run["rate"] for run in found) for name, found in runs.items()}
-    memory = {name: statistics.median(run["memory"] for run in found) for name, found in runs.items()}
-    limit = None
-    if options.model.startswith("coatnet"):
-        from lungwise.models.coatnet import multiply_adds
-
-        limit = matrix_rate() / (3 * multiply_adds(options.model, options.size))  # backward takes twice what forward takes
-    for name in runs:
-        share = f"   {rate[name] / limit:.2f} of the matrix limit" if limit else ""
+    median = {name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()}
+    for name, found in median.items():
+        share = f"   {found['share']:.2f} of the matrix limit" if "share" in found else ""
         setting = f"{options.model} {options.size}, batch {options.batch}: {name:<28}"
-        print(f"{setting} {rate[name]:7.2f} images/s {memory[name]:7.0f} MB{share}")
-    peers = [name for name in runs if name.startswith("timm")]
-    own = [name for name in runs if not name.startswith("timm")]
+        print(f"{setting} {found['rate']:7.2f} images/s {found['memory']:7.0f} MB{share}")
+    peers = {name: found for name, found in median.items() if name.startswith("timm")}
     if peers:
-        best, fastest = max(own, key=rate.__getitem__), max(peers, key=rate.__getitem__)
-        speed, room = rate[best] / rate[fastest], memory[best] / memory[fastest]
+        best = max((found for name, found in median.items() if name not in peers), key=lambda found: found["rate"])
+        fastest = max(peers.values(), key=lambda found: found["rate"])
+        speed, room = best["rate"] / fastest["rate"], best["memory"] / fastest["memory"]
         print(f"ratio to timm's best: {speed:.2f} (least 1)   memory {room:.2f} (largest 1)")
 
 

@@ -63,6 +63,8 @@ class Augment(_Section):
     brightness: float = Field(default=0.0, ge=0, le=0.5, description="share of the grey range")
     contrast: float = Field(default=0.0, ge=0, le=0.9, description="share of the contrast")
     gamma: float = Field(default=0.0, ge=0, le=1, description="tone curve: exponent between exp(-gamma) and exp(gamma)")
+    blur: float = Field(default=0.0, ge=0, le=0.05, description="largest deviation of a Gaussian blur, share of the side")
+    noise: float = Field(default=0.0, ge=0, le=0.2, description="largest deviation of added noise, share of the grey range")
     flip: bool = Field(default=False, description="mirror left and right; changes anatomy")
 
 

@@ -1,4 +1,4 @@
-"""Small changes of pose and exposure."""
+"""Small changes of pose, exposure and device."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lungwise.recipe import Augment
 
 CHANGES = [
     {"rotation": 20}, {"shear": 0.2}, {"shift": 0.2}, {"zoom": 0.2}, {"brightness": 0.3}, {"contrast": 0.5},
+    {"gamma": 0.8}, {"blur": 0.05}, {"noise": 0.1},
 ]  # fmt: skip
 
 
@@ -77,3 +78,14 @@ def test_the_picture_itself_is_not_changed(square: NDArray[np.uint8]) -> None:
     before = square.copy()
     variant(square, rotation=10, contrast=0.5, flip=True)
     np.testing.assert_array_equal(square, before)
+
+
+def test_blur_softens_edges_and_noise_roughens_flats(square: NDArray[np.uint8]) -> None:
+    def steepest(pixels: NDArray[np.uint8]) -> int:
+        return int(np.abs(np.diff(pixels.astype(int), axis=1)).max())
+
+    assert np.mean([steepest(variant(square, seed, blur=0.05)) for seed in range(20)]) < 0.8 * steepest(square)
+    flat = np.full((64, 64), 100, np.uint8)
+    deviations = [variant(flat, seed, noise=0.1).std() for seed in range(200)]
+    assert max(deviations) < 0.1 * 255 + 1
+    assert np.mean(deviations) == pytest.approx(0.05 * 255, rel=0.15)

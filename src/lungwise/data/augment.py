@@ -1,4 +1,4 @@
-"""Augmentation of training images: small changes of pose and exposure that a technician could have made.
+"""Augmentation of training images: small changes of pose, exposure and device that a technician could have made.
 
 No horizontal flip by default: the heart lies on the left, and mirroring makes a picture of a rare condition.
 """
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungwise.recipe import Augment
+
+_LEAST_BLUR = 0.1
+"""Pixels; less does not reach the neighbouring pixel."""
 
 
 def augment(square: NDArray[np.uint8], spec: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -38,7 +41,20 @@ def augment(square: NDArray[np.uint8], spec: Augment, rng: np.random.Generator) 
     if spec.contrast or spec.brightness or spec.gamma:
         curve = (255.0 * (np.arange(256) / 255.0) ** gamma - 127.5) * contrast + 127.5 + brightness
         pixels = cv2.LUT(pixels, np.clip(np.rint(curve), 0, 255).astype(np.uint8))
-    return np.asarray(pixels, dtype=np.uint8)
+    return _detector(np.asarray(pixels, dtype=np.uint8), spec, rng)
+
+
+def _detector(pixels: NDArray[np.uint8], spec: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Sharpness and noise of another device, which a network otherwise takes for part of the illness."""
+    if spec.blur:
+        deviation = rng.uniform(0.0, spec.blur) * pixels.shape[0]
+        if deviation > _LEAST_BLUR:
+            pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation), dtype=np.uint8)
+    if spec.noise:
+        deviation = 255.0 * rng.uniform(0.0, spec.noise)
+        noisy = pixels + np.float32(deviation) * rng.standard_normal(pixels.shape, dtype=np.float32)
+        pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _affine(spec: Augment, rng: np.random.Generator, side: int) -> NDArray[np.float64]:

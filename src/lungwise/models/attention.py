@@ -96,7 +96,7 @@ class RelativeAttention(layers.Layer):
         tokens = self.rows * self.columns
         x = ops.reshape(x, (-1, tokens, x.shape[-1]))
         qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.heads, self.head_size))
-        query, key, value = (ops.transpose(qkv[:, :, i], (0, 2, 1, 3)) for i in range(3))
+        query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in ops.unstack(qkv, 3, axis=2))
         scores = ops.matmul(query * self.head_size**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         bias = ops.reshape(ops.take(self._table(), self.index, axis=0), (tokens, tokens, self.heads))
         scores = scores + ops.cast(ops.transpose(bias, (2, 0, 1)), scores.dtype)

@@ -15,6 +15,7 @@ from keras import layers
 from lungwise.models.attention import attention
 from lungwise.models.layers import ACTIVATIONS, DropPath, LayerScale
 from lungwise.models.layout import Layout
+from lungwise.models.norm import Activation, NormActivation, StridedDepthwise
 
 EXPANSION = 4
 """Hidden width of MBConv and of the feed-forward network, as a multiple of the block's width (paper, table 3)."""
@@ -22,9 +23,9 @@ SQUEEZE = 0.25
 """Hidden width of squeeze-and-excitation, as a multiple of the block's width."""
 
 
-def batch_norm(x: Any, name: str, epsilon: float = 1e-5) -> Any:
-    """Batch normalisation with the constants that the pretrained checkpoints of the family use."""
-    return layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=name)(x)
+def batch_norm(x: Any, name: str, activation: str = "", epsilon: float = 1e-5) -> Any:
+    """Batch normalisation, with the constants that the pretrained checkpoints of the family use, and activation."""
+    return NormActivation(activation, momentum=0.9, epsilon=epsilon, name=name)(x)
 
 
 def layer_norm(x: Any, name: str) -> Any:
@@ -58,10 +59,8 @@ def shortcut(x: Any, width: int, stride: int, pool: str, bias: bool, name: str) 
 def depthwise(x: Any, stride: int, name: str) -> Any:
     """Depthwise 3x3 convolution; the strided one is padded alike on all sides, as PyTorch does it."""
     if stride == 2:
-        # Symmetric padding: with "same" a strided window would sit off-centre on even sizes.
-        x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    padding = "same" if stride == 1 else "valid"
-    return layers.DepthwiseConv2D(3, stride, padding=padding, use_bias=False, name=f"{name}_depthwise")(x)
+        return StridedDepthwise(3, centred=True, name=f"{name}_depthwise")(x)
+    return layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
 
 
 def mbconv(x: Any, width: int, stride: int, layout: Layout, drop: float, name: str) -> Any:
@@ -75,23 +74,20 @@ def mbconv(x: Any, width: int, stride: int, layout: Layout, drop: float, name: s
         drop: stochastic depth rate of the branch.
         name: prefix of every layer.
     """
-    act = ACTIVATIONS[layout.activation]
     hidden = EXPANSION * (width if layout.hidden_of == "output" else x.shape[-1])
     squeeze = int(SQUEEZE * (width if layout.hidden_of == "output" else hidden))
     at = {place: stride if layout.stride_at == place else 1 for place in ("pool", "expand", "depthwise")}
 
     residual = shortcut(x, width, stride, layout.pool, layout.output_bias, name)
-    x = batch_norm(x, f"{name}_pre_norm")
-    if layout.pre_activation:
-        x = layers.Activation(act, name=f"{name}_pre_act")(x)
+    x = batch_norm(x, f"{name}_pre_norm", layout.activation if layout.pre_activation else "")
     if at["pool"] == 2:
         x = halve(x, "avg", f"{name}_pool")
     x = layers.Conv2D(hidden, 1, at["expand"], use_bias=False, name=f"{name}_expand")(x)
-    x = layers.Activation(act, name=f"{name}_expand_act")(batch_norm(x, f"{name}_expand_norm"))
+    x = batch_norm(x, f"{name}_expand_norm", layout.activation)
     x = depthwise(x, at["depthwise"], name)
     if layout.squeeze_early:
         x = squeeze_excite(x, squeeze, layout.squeeze_activation, f"{name}_se")
-    x = layers.Activation(act, name=f"{name}_depthwise_act")(batch_norm(x, f"{name}_depthwise_norm"))
+    x = batch_norm(x, f"{name}_depthwise_norm", layout.activation)
     if not layout.squeeze_early:
         x = squeeze_excite(x, squeeze, layout.squeeze_activation, f"{name}_se")
     x = layers.Conv2D(width, 1, use_bias=layout.output_bias, name=f"{name}_project")(x)
@@ -103,7 +99,6 @@ def transformer(x: Any, width: int, stride: int, layout: Layout, drop: float, na
 
     Arguments as for :func:`mbconv`. A stride of 2 pools the attention's input and the shortcut alike.
     """
-    act = ACTIVATIONS[layout.mlp_activation]
     residual = shortcut(x, width, stride, layout.pool, layout.shortcut_bias, name)
     inputs = x.shape[-1]
     x = layer_norm(x, f"{name}_attention_norm")
@@ -112,7 +107,8 @@ def transformer(x: Any, width: int, stride: int, layout: Layout, drop: float, na
     x = attention(width, inputs, layout, f"{name}_attention")(x)
     x = _join(residual, x, layout, drop, f"{name}_attention")
     hidden = layer_norm(x, f"{name}_mlp_norm")
-    hidden = layers.Dense(EXPANSION * width, activation=act, name=f"{name}_mlp_expand")(hidden)
+    hidden = layers.Dense(EXPANSION * width, name=f"{name}_mlp_expand")(hidden)
+    hidden = Activation(layout.mlp_activation, name=f"{name}_mlp_act")(hidden)
     hidden = layers.Dense(width, name=f"{name}_mlp_project")(hidden)
     return _join(x, hidden, layout, drop, f"{name}_mlp")
 

@@ -12,7 +12,7 @@ from lungwise.models.coatnet import coatnet
 from lungwise.models.coatnet_lite import CoAtNetLite
 from lungwise.models.efficientnet import EfficientNetLite0
 from lungwise.models.layers import DropPath, Standardise
-from lungwise.models.pretrained import learnt_elsewhere, load_pretrained
+from lungwise.models.pretrained import load_pretrained, made_for_photographs
 from lungwise.models.resnet import resnet50v2
 from lungwise.recipe import Head, Model
 
@@ -58,7 +58,7 @@ def build_classifier(spec: Model, classes: int, *, pretrained: bool = True) -> k
     image = layers.Input((spec.image_size, spec.image_size, 1), name="image")
     x = image
     if spec.standardise:
-        deviation = PHOTOGRAPH_DEVIATION if learnt_elsewhere(spec.weights) else 1.0
+        deviation = PHOTOGRAPH_DEVIATION if made_for_photographs(spec.backbone) else 1.0
         x = Standardise(deviation=deviation, name="standardise", dtype="float32")(x)
     if spec.channels == 3:
         x = layers.Concatenate(name="grey_to_colour")([x] * 3)

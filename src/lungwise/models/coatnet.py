@@ -10,7 +10,6 @@ from keras import layers
 
 from lungwise.models.arithmetic import PAPER_LOGIT_COST, multiply_adds, parameter_count
 from lungwise.models.blocks import BLOCKS, batch_norm, layer_norm
-from lungwise.models.layers import ACTIVATIONS
 from lungwise.models.layout import FAMILY, Layout
 
 __all__ = ["FAMILY", "PAPER_LOGIT_COST", "CoAtNet", "Layout", "coatnet", "multiply_adds", "parameter_count"]
@@ -73,7 +72,7 @@ def _stem(image: Any, layout: Layout) -> Any:
     """S0: two 3x3 convolutions, the first with stride 2."""
     x = layers.ZeroPadding2D(1, name="stem_pad")(image)
     x = layers.Conv2D(layout.stem or layout.widths[0], 3, 2, use_bias=False, name="stem_conv1")(x)
-    x = layers.Activation(ACTIVATIONS[layout.activation], name="stem_act")(batch_norm(x, "stem_norm"))
+    x = batch_norm(x, "stem_norm", layout.activation)
     return layers.Conv2D(layout.widths[0], 3, padding="same", use_bias=False, name="stem_conv2")(x)
 
 

