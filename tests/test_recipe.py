@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         (" fit.epochs = 2", "fit.epochs", 2),
         ("data.augment.flip=true", "data.augment.flip", True),
         ("model.input_range=[-1, 1]", "model.input_range", (-1.0, 1.0)),
+        ("fit.progressive=[32, 64]", "fit.progressive", (32, 64)),
+        ("predict.views=9", "predict.views", 9),
     ],
 )
 def test_set_overrides_one_value(override: str, path: str, value: object) -> None:
@@ -68,7 +71,7 @@ def test_the_last_override_wins() -> None:
         ),
         (
             "nothing.x=1",
-            "A recipe has no key 'nothing'; known here are: name, description, seed, model, data, optimiser, fit.",
+            "A recipe has no key 'nothing'; known here are: name, description, seed, model, data, optimiser, fit, predict.",
         ),
         (
             "fit.epochs=0",
@@ -109,6 +112,65 @@ def test_values_must_fit_together(model: dict[str, object], rule: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe({"name": "x", "model": model})
     assert str(caught.value) == f"In the recipe: {rule}; correct it."
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        (["[96, 64]"], "fit.progressive must rise and stay below model.image_size = 128, got [96, 64]"),
+        (["[64, 64]"], "fit.progressive must rise and stay below model.image_size = 128, got [64, 64]"),
+        (["[64, 128]"], "fit.progressive must rise and stay below model.image_size = 128, got [64, 128]"),
+        (["[160]"], "fit.progressive must rise and stay below model.image_size = 128, got [160]"),
+        (["[64, 100]"], "fit.progressive must be multiples of 32 for coatnet-pico, got 100"),
+        (
+            ["[100]", "model.backbone=efficientnet-lite0"],
+            "fit.progressive must be multiples of 32 for efficientnet-lite0, got 100",
+        ),
+        (
+            ["[64, 96]", "fit.epochs=2"],
+            "fit.progressive needs an epoch for each size and one for model.image_size, but there are 2 sizes and "
+            "fit.epochs = 2",
+        ),
+        (["[64]", "model.frozen=true"], "fit.progressive needs a backbone that learns, model.frozen must be false with it"),
+        (
+            ["[64]", "model.head.pool=flatten"],
+            "fit.progressive needs a head that takes any size, model.head.pool must be 'average' with it",
+        ),
+    ],
+)
+def test_sizes_that_cannot_grow_are_refused(changes: list[str], rule: str) -> None:
+    sizes, *others = changes
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("coatnet-pico", ["model.image_size=128", f"fit.progressive={sizes}", *others])
+    assert str(caught.value) == f"In the recipe: {rule}; correct it."
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("fit.progressive=[16]", r"greater than or equal to 32 (got 16 for fit.progressive.0); correct it."),
+        ("fit.progressive=64", r"a valid tuple (got 64 for fit.progressive); correct it."),
+        ("predict.views=0", r"greater than or equal to 1 (got 0 for predict.views); correct it."),
+        ("predict.views=17", r"less than or equal to 16 (got 17 for predict.views); correct it."),
+    ],
+)
+def test_sizes_and_views_are_numbers_in_range(override: str, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^In the recipe: Input should be {re.escape(sentence)}$"):
+        load_recipe("quick", [override])
+
+
+@pytest.mark.parametrize("sizes", [(32,), (64, 96), (100, 120)])
+def test_sizes_that_rise_are_taken_and_other_networks_take_any(sizes: tuple[int, ...]) -> None:
+    backbone = "coatnet-pico" if sizes[0] % 32 == 0 else "resnet50v2"
+    given = {"name": "x", "model": {"backbone": backbone, "image_size": 128}, "fit": {"progressive": list(sizes)}}
+    recipe = parse_recipe(given)
+    assert recipe.fit.progressive == sizes
+    assert parse_recipe(tomllib.loads(tomli_w.dumps(recipe.model_dump(mode="json")))) == recipe
+
+
+def test_nothing_grows_and_one_view_is_asked_by_default() -> None:
+    recipe = parse_recipe({"name": "x"})
+    assert (recipe.fit.progressive, recipe.predict.views) == ((), 1)
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:

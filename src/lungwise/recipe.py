@@ -5,8 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +21,8 @@ Backbone = Literal[
     "resnet50v2", "kaggle-cnn",
 ]  # fmt: skip
 IMAGENET_BACKBONES = ("resnet50v2", "efficientnet-lite0", "coatnet-lite")
+HALVED = ("coatnet", "efficientnet")
+"""Beginnings of the names of backbones that halve the image five times without a remainder."""
 
 
 class _Section(BaseModel):
@@ -106,6 +109,9 @@ class Fit(_Section):
     """How long and in what portions."""
 
     epochs: int = Field(default=20, ge=1, le=10_000)
+    progressive: tuple[Annotated[int, Field(ge=32, le=1024)], ...] = Field(
+        default=(), description="smaller image sizes to begin with, each for an equal part of the epochs"
+    )
     batch_size: int = Field(default=32, ge=1, le=4096)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     unfreeze_epoch: int = Field(default=0, ge=0, description="epoch, from 1, at which model.freeze_stages end; 0 is never")
@@ -113,6 +119,14 @@ class Fit(_Section):
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     early_stopping: int = Field(default=0, ge=0, description="epochs without improvement before stopping; 0 never stops")
     plateau: Plateau = Plateau()
+
+
+class Predict(_Section):
+    """How the finished network is asked."""
+
+    views: int = Field(
+        default=1, ge=1, le=16, description="slightly moved views of an image whose logits are averaged; 1 is the image itself"
+    )
 
 
 class Recipe(_Section):
@@ -125,11 +139,11 @@ class Recipe(_Section):
     data: Data = Data()
     optimiser: Optimiser = Optimiser()
     fit: Fit = Fit()
+    predict: Predict = Predict()
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        halved = self.model.backbone.startswith(("coatnet", "efficientnet"))
-        if halved and self.model.image_size % 32:
+        if self.model.backbone.startswith(HALVED) and self.model.image_size % 32:
             raise ValueError(f"model.image_size must be a multiple of 32 for {self.model.backbone}")
         if self.model.weights == "imagenet" and self.model.backbone not in IMAGENET_BACKBONES:
             raise ValueError(f"model.weights = 'imagenet' exists for {', '.join(IMAGENET_BACKBONES)} only")
@@ -145,6 +159,27 @@ class Recipe(_Section):
             raise ValueError(f"data.replace goes with data.balance = 'downsample' only, not with '{self.data.balance}'")
         if self.data.beta != Data().beta and self.data.balance != "effective":
             raise ValueError(f"data.beta goes with data.balance = 'effective' only, not with '{self.data.balance}'")
+        return self
+
+    @model_validator(mode="after")
+    def _progressive(self) -> Recipe:
+        sizes, size, epochs = self.fit.progressive, self.model.image_size, self.fit.epochs
+        if not sizes:
+            return self
+        if any(low >= high for low, high in pairwise((*sizes, size))):
+            raise ValueError(f"fit.progressive must rise and stay below model.image_size = {size}, got {list(sizes)}")
+        odd = [value for value in sizes if value % 32]
+        if odd and self.model.backbone.startswith(HALVED):
+            raise ValueError(f"fit.progressive must be multiples of 32 for {self.model.backbone}, got {odd[0]}")
+        if len(sizes) >= epochs:
+            raise ValueError(
+                f"fit.progressive needs an epoch for each size and one for model.image_size, but there are {len(sizes)} sizes "
+                f"and fit.epochs = {epochs}"
+            )
+        if self.model.frozen:
+            raise ValueError("fit.progressive needs a backbone that learns, model.frozen must be false with it")
+        if self.model.head.pool == "flatten":
+            raise ValueError("fit.progressive needs a head that takes any size, model.head.pool must be 'average' with it")
         return self
 
 

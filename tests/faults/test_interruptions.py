@@ -13,6 +13,7 @@ import pytest
 
 from lungwise.data.store import PreparedData, open_data
 from lungwise.training.run import open_run
+from tests.cli.test_main import lungwise
 from tests.factory import TINY
 
 
@@ -31,23 +32,40 @@ def stop_at(line: str, how: signal.Signals, arguments: list[str]) -> tuple[int, 
     return process.returncode, said + rest
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
 def test_training_stopped_in_the_middle_continues_to_the_same_weights(
-    how: signal.Signals, small_run: Path, small_data: PreparedData, tmp_path: Path
+    small_run: Path, small_data: PreparedData, tmp_path: Path
 ) -> None:
+    """Killed in its second epoch, stopped with Ctrl-C in its third, and then left alone."""
     changes = [part for change in TINY for part in ("--set", change)]
-    train = command("train", small_data.folder, "--recipe", "kaggle-cnn", *changes, "--out", tmp_path / "run")
-    code, said = stop_at("epoch   1/3", how, train)
-    assert code == (130 if how is signal.SIGINT else -signal.SIGKILL)
-    assert ("the same command continues" in said) is (how is signal.SIGINT)
-    assert "Traceback" not in said
-    again = subprocess.run(train, capture_output=True, text=True, check=True)
-    assert "continuing after epoch" in again.stderr
+    train = ["train", small_data.folder, "--recipe", "kaggle-cnn", *changes, "--out", tmp_path / "run"]
+    code, said = stop_at("epoch   1/3", signal.SIGKILL, command(*train))
+    assert (code, "the same command continues" in said, "Traceback" in said) == (-signal.SIGKILL, False, False)
+    code, said = stop_at("epoch   2/3", signal.SIGINT, command(*train))
+    assert (code, "the same command continues" in said, "Traceback" in said) == (130, True, False)
+    assert not (tmp_path / "run" / "predictions.parquet").exists()
+    assert "continuing after epoch 2" in lungwise(*train).stderr
     unbroken, resumed = open_run(small_run).load("last"), open_run(tmp_path / "run").load("last")
     assert unbroken is not None
     assert resumed is not None
     for name, value in unbroken[0].items():
         np.testing.assert_array_equal(resumed[0][name], value, err_msg=name)
+
+
+@pytest.mark.slow
+def test_training_killed_where_images_grow_continues_to_the_same_weights(small_data: PreparedData, tmp_path: Path) -> None:
+    changes = [*TINY, "model.image_size=40", "fit.progressive=[32]"]
+    arguments = [part for change in changes for part in ("--set", change)]
+    train = command("train", small_data.folder, "--recipe", "kaggle-cnn", *arguments, "--out")
+    subprocess.run([*train, str(tmp_path / "unbroken")], capture_output=True, check=True)
+    stop_at("epoch   1/3", signal.SIGKILL, [*train, str(tmp_path / "run")])  # the only one of 32 px
+    assert [record["image_size"] for record in open_run(tmp_path / "run").history()] == [32]
+    subprocess.run([*train, str(tmp_path / "run")], capture_output=True, check=True)
+    for name in ("last", "best"):
+        unbroken, resumed = open_run(tmp_path / "unbroken").load(name), open_run(tmp_path / "run").load(name)
+        assert unbroken is not None
+        assert resumed is not None
+        for key, value in unbroken[0].items():
+            np.testing.assert_array_equal(resumed[0][key], value, err_msg=key)
 
 
 def test_preparation_stopped_with_ctrl_c_continues_to_the_same_data(small_data: PreparedData, tmp_path: Path) -> None:
@@ -57,13 +75,12 @@ def test_preparation_stopped_with_ctrl_c_continues_to_the_same_data(small_data: 
         place = source / Path(path).parent / f"phantom-{number:05d}_1.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         os.link(Path(small_data.facts["root"]) / path, place)
-    whole = command("prepare", source, "--out", tmp_path / "whole", "--size", 40)
-    broken = command("prepare", source, "--out", tmp_path / "broken", "--size", 40)
-    subprocess.run(whole, capture_output=True, check=True)
-    code, said = stop_at("Reading images: 256", signal.SIGINT, broken)
+    broken = ["prepare", source, "--out", tmp_path / "broken", "--size", 40]
+    code, said = stop_at("Reading images: 256", signal.SIGINT, command(*broken))
     assert (code, "the same command continues" in said) == (130, True)
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {".partial"}
-    subprocess.run(broken, capture_output=True, check=True)
+    lungwise(*broken)
+    lungwise("prepare", source, "--out", tmp_path / "whole", "--size", 40)
     assert open_data(tmp_path / "broken").fingerprint == open_data(tmp_path / "whole").fingerprint
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {
         "README.md", "audit.json", "dataset.json", "manifest.parquet", "pixels.npy", "samples.png",

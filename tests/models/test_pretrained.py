@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -97,6 +98,50 @@ def test_a_runs_checkpoint_is_loaded_even_from_another_size(tmp_path: Path) -> N
     for one, other in zip(source.weights, same.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert next(weight for weight in larger.weights if weight.path == "s4_b0_attention/bias_table").shape == (25, 1)
+
+
+def test_a_checkpoint_of_another_backbone_lists_what_is_only_in_either(tmp_path: Path) -> None:
+    inputs = keras.layers.Input((64, 64, 1))
+    other = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="block1_conv")(inputs))
+    path = checkpoint(tmp_path / "best.npz", other)
+    with pytest.raises(
+        WeightsError,
+        match=r"but \d+ are only in the model \(stem_conv1/kernel, .* and \d+ more\) and 2 only in the file "
+        r"\(block1_conv/kernel, block1_conv/bias\); take the backbone that they were made for",
+    ):
+        load_file(network(), path)
+
+
+def test_a_keras_file_of_another_backbone_lists_what_is_only_in_either(tmp_path: Path) -> None:
+    inputs = keras.layers.Input((64, 64, 1))
+    other = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(WeightsError) as caught:
+        load_file(network(), tmp_path / "other.weights.h5")
+    said = str(caught.value)
+    assert said.startswith(f"The weights must fit the backbone coatnet, but those in {tmp_path / 'other.weights.h5'} do not (")
+    assert re.search(r"\(\d+ are only in the model: layers/.* and \d+ more; \d+ only in the file: layers/conv2d/vars/", said)
+    assert said.endswith("); take the backbone that they were made for.")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("w.weights.h5", "Unable to synchronously open file"), ("w.txt", "File format not supported")]
+)
+def test_what_is_no_keras_file_is_named_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(WeightsError, match=rf"but those in .*{name} do not \({reason}.*\); take the backbone") as caught:
+        load_file(network(), tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_array_is_no_checkpoint(tmp_path: Path) -> None:
+    with (tmp_path / "best.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(
+        WeightsError, match=r"best\.npz must be the checkpoint of a run, but cannot be read as one .*copy it again"
+    ):
+        load_file(network(), tmp_path / "best.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged"])

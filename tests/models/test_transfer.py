@@ -9,7 +9,7 @@ import pytest
 from lungwise.errors import WeightsError
 from lungwise.models.attention import RelativeAttention
 from lungwise.models.coatnet import CoAtNet, Layout
-from lungwise.models.transfer import assign, match_channels, resize_table, transfer
+from lungwise.models.transfer import assign, fit_table, match_channels, resize_table, transfer
 
 LAYOUT = Layout((2, 1, 1, 2, 1), (8, 16, 16, 32, 64))
 
@@ -38,6 +38,21 @@ def test_there_and_back_is_close_and_keeps_the_middle() -> None:
     np.testing.assert_allclose(larger[23 * 27 // 2], table[13 * 13 // 2], atol=1e-6)
     # Only the borders, which are held, lose something: 1 % of the slope's range.
     np.testing.assert_allclose(resize_table(larger, (12, 14), (7, 7)), table, atol=0.012 * np.ptp(table))
+
+
+def test_a_table_of_the_same_grid_is_returned_as_it_is() -> None:
+    table = np.array([[-0.0, 1e-40]] * (7 * 9), np.float32)
+    assert fit_table("table", table, (4, 5)) is table
+
+
+@pytest.mark.parametrize("side", [1, 2, 7])
+def test_a_table_of_square_images_fits_another_grid(side: int) -> None:
+    table = smooth(side, side)
+    np.testing.assert_array_equal(fit_table("table", table, (5, 6)), resize_table(table, (side, side), (5, 6)))
+
+
+def test_a_table_of_one_place_becomes_flat() -> None:
+    np.testing.assert_array_equal(fit_table("table", np.array([[2.0, -3.0]]), (2, 2)), [[2.0, -3.0]] * 9)
 
 
 def with_smooth_tables(model: CoAtNet) -> CoAtNet:

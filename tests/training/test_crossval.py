@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,15 @@ import polars as pl
 import pytest
 
 from lungwise.data.store import PreparedData
-from lungwise.errors import DataError, RunError, TrainingStoppedError
+from lungwise.errors import RunError, TrainingStoppedError
 from lungwise.evaluation.evaluate import evaluate_run
-from lungwise.training.crossval import BY_IMAGE, Division, FoldView, cross_validate, fold_views
+from lungwise.training.backend import several_models
+from lungwise.training.crossval import cross_validate
+from lungwise.training.division import Division, LeaveOneSourceOut, divide
 from lungwise.training.features import SHARED
 from lungwise.training.fit import Silent, load_model
 from lungwise.training.run import Run, open_run
-from tests.factory import tiny_recipe
+from tests.factory import tiny_recipe, with_sources
 
 RECIPE = tiny_recipe("fit.epochs=2")
 DIVISION = Division(3, include_test=True)
@@ -53,66 +54,19 @@ def whole(small_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def parts(view: FoldView) -> dict[str, set[str]]:
-    return {name: set(view.data.part(name).manifest["patient"]) for name in ("train", "validation", "test")}
-
-
-def test_a_fold_is_the_same_pixels_under_another_split(small_data: PreparedData) -> None:
-    views = fold_views(small_data, Division(3, repeats=2, include_test=True))
-    assert [(view.repeat, view.fold, view.folder) for view in views[:4]] == [
-        (1, 1, "repeat-1of2-fold-1of3"), (1, 2, "repeat-1of2-fold-2of3"), (1, 3, "repeat-1of2-fold-3of3"),
-        (2, 1, "repeat-2of2-fold-1of3"),
-    ]  # fmt: skip
-    assert len({view.data.fingerprint for view in views} | {small_data.fingerprint}) == 7
-    for view in views:
-        found = parts(view)
-        assert sum(len(names) for names in found.values()) == len(set().union(*found.values()))
-        assert view.data.pixels is small_data.pixels
-        assert view.data.facts["counts"]["test"] == dict(view.data.test.manifest.group_by("label").len().iter_rows())
-    for repeat in (1, 2):
-        tested = Counter(name for view in views if view.repeat == repeat for name in view.data.test.manifest["image"])
-        assert tested == Counter(small_data.manifest["image"])
-
-
-def test_the_test_part_stays_out_unless_it_is_asked_for(small_data: PreparedData) -> None:
-    held_out = set(small_data.test.manifest["image"])
-    for view in fold_views(small_data, Division(2)):
-        assert not held_out & set(view.data.part("train", "validation", "test").manifest["image"])
-
-
-def test_folds_do_not_depend_on_the_recipe_and_are_the_same_again(small_data: PreparedData) -> None:
-    first, again = (fold_views(small_data, DIVISION) for _ in range(2))
-    assert [view.data.fingerprint for view in first] == [view.data.fingerprint for view in again]
-
-
-def test_what_is_known_of_the_replaced_split_is_not_said_of_the_folds(small_data: PreparedData) -> None:
-    torn = {"check": "patient-across-splits", "severity": "error", "message": "x", "count": 1}
-    other = {"check": "resolution", "severity": "note", "message": "y", "count": 1}
-    data = replace(small_data, facts={**small_data.facts, "audit": [torn, other]})
-    assert fold_views(data, DIVISION)[0].data.facts["audit"] == [other]
-    assert fold_views(data, Division(3, by="image"))[0].data.facts["audit"] == [torn, other]
-
-
-def test_by_image_tears_patients_and_says_so(small_data: PreparedData) -> None:
-    views = fold_views(small_data, Division(3, include_test=True, by="image"))
-    assert any(parts(view)["train"] & parts(view)["test"] for view in views)
-    for view in views:
-        assert BY_IMAGE in view.data.facts["notes"]
-        assert view.data.manifest.drop("split").equals(small_data.manifest.drop("split"))
-
-
 def test_every_image_is_predicted_once_by_a_model_that_did_not_see_its_patient(whole: Path, small_data: PreparedData) -> None:
     table = pl.read_parquet(whole / "predictions.parquet")
     prob = [f"prob_{label}" for label in small_data.labels]
-    assert table.columns == ["image", "patient", "source", "split", "label", *prob, "fold", "repeat"]
+    assert table.columns == ["image", "patient", "source", "split", "label", *prob, "fold", "repeat", "fold_name"]
     assert table.filter(pl.col("split") == "test")["image"].sort().to_list() == small_data.manifest["image"].sort().to_list()
-    for fold, view in enumerate(fold_views(small_data, DIVISION), start=1):
+    for fold, view in enumerate(divide(small_data, DIVISION).views, start=1):
         run = open_run(whole / view.folder)
         assert run.finished
         own = pl.read_parquet(run.folder / "predictions.parquet")
         rows = table.filter(pl.col("fold") == fold)
-        assert rows.drop("fold", "repeat").equals(own.filter(pl.col("split") != "train"))
-        assert set(rows.filter(pl.col("split") == "test")["patient"]) == parts(view)["test"]
+        assert rows.drop("fold", "repeat", "fold_name").equals(own.filter(pl.col("split") != "train"))
+        assert set(rows["fold_name"]) == {f"fold {fold}/3"}
+        assert set(rows.filter(pl.col("split") == "test")["patient"]) == set(view.data.test.manifest["patient"])
         load_model(run)
     assert set(table["repeat"]) == {1}
 
@@ -128,6 +82,7 @@ def test_evaluation_gives_pooled_intervals_and_the_spread_of_the_folds(whole: Pa
     part, folds = metrics["parts"]["test"], metrics["folds"]
     table = pl.read_parquet(whole / "predictions.parquet").filter(pl.col("split") == "test")
     assert (part["images"], part["predictions"], part["patients"]) == (table.height, table.height, table["patient"].n_unique())
+    assert [fold["name"] for fold in folds["each"]] == ["fold 1/3", "fold 2/3", "fold 3/3"]
     each = []
     for fold in (1, 2, 3):
         rows = table.filter(pl.col("fold") == fold)
@@ -151,11 +106,14 @@ def test_evaluation_gives_pooled_intervals_and_the_spread_of_the_folds(whole: Pa
         (Division(3, repeats=2, include_test=True), r"whose repeats is 1, not 2"),
         (Division(3), r"whose include-test is True, not False"),
         (Division(3, include_test=True, by="image"), r"whose by is patient, not image"),
+        (LeaveOneSourceOut(), r"whose by is patient, not source"),
     ],
 )
-def test_another_division_is_refused(whole: Path, small_data: PreparedData, division: Division, message: str) -> None:
+def test_another_division_is_refused(
+    whole: Path, small_data: PreparedData, division: Division | LeaveOneSourceOut, message: str
+) -> None:
     with pytest.raises(RunError, match=message):
-        cross_validate(small_data, RECIPE, whole, division)
+        cross_validate(with_sources(small_data, "a", "b"), RECIPE, whole, division)
 
 
 def test_another_recipe_or_other_data_are_refused(whole: Path, small_data: PreparedData) -> None:
@@ -171,24 +129,11 @@ def test_the_directory_of_a_single_run_is_refused(small_run: Path, small_data: P
         cross_validate(small_data, tiny_recipe(), small_run, DIVISION)
 
 
-def test_a_damaged_record_is_named(small_data: PreparedData, tmp_path: Path) -> None:
-    (tmp_path / "crossval.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", '{"division": 3}', '{"runs": []}', '"x"'])
+def test_a_damaged_record_is_named(small_data: PreparedData, tmp_path: Path, text: str) -> None:
+    (tmp_path / "crossval.json").write_text(text)
     with pytest.raises(RunError, match=r"crossval\.json is damaged \(.*\); train into another directory"):
         cross_validate(small_data, RECIPE, tmp_path, DIVISION)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"folds": 1}, "at least 2 folds, got 1"),
-        ({"repeats": 0}, "at least once, got 0 repeats"),
-        ({"folds": 40}, r"at least 40 patients for 40 folds .* has \d+; take fewer folds or add patients"),
-        ({"by": "hospital"}, r"by patient or by image, got 'hospital'; correct --by"),
-    ],
-)
-def test_a_bad_division_is_one_sentence(small_data: PreparedData, arguments: dict[str, int], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        fold_views(small_data, Division(**arguments))  # type: ignore[arg-type]
 
 
 def test_a_request_to_stop_ends_it_and_the_same_call_goes_on(small_data: PreparedData, tmp_path: Path) -> None:
@@ -213,3 +158,59 @@ def test_folds_on_a_frozen_backbone_share_one_pass(
     assert sum(passed) == small_data.manifest.height
     assert not (tmp_path / "cv" / SHARED).exists()
     assert not list((tmp_path / "cv").glob("*/features"))
+
+
+def test_each_source_is_left_out_once_and_the_whole_resumes(small_data: PreparedData, tmp_path: Path) -> None:
+    label, folder = pl.col("label"), tmp_path / "cv"
+    recipe = tiny_recipe("model.frozen=true", "data.augment={}", "fit.epochs=1", "fit.batch_size=4")
+    # Of three sources one holds all of a class, and one has but a part of the others.
+    data = with_sources(small_data, "a", "b")
+    alone = pl.when(label == "pneumonia").then(pl.lit("alone")).otherwise(pl.col("source")).alias("source")
+    data = replace(data, manifest=data.manifest.with_columns(alone))
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(data, recipe, folder, LeaveOneSourceOut(), Counts((2, 0)), refused=said.append)
+    assert len(said) == 1
+    assert "without 'alone' class 'pneumonia' has 0" in said[0]
+    watcher, names = Counts(), []
+    cross_validate(data, recipe, folder, LeaveOneSourceOut(), watcher, begin=names.append)
+    assert (watcher.started_at, names) == ([("source-2of2-b", 0)], ["source a", "source b"])
+    record = json.loads((folder / "crossval.json").read_text())
+    assert record["division"] == {
+        "folds": 2, "repeats": 1, "include_test": True, "by": "source", "refused": {"alone": said[0]},
+    }  # fmt: skip
+    assert [run["folder"] for run in record["runs"]] == ["source-1of2-a", "source-2of2-b"]
+    tested = pl.read_parquet(folder / "predictions.parquet").filter(pl.col("split") == "test")
+    assert tested.group_by("fold_name").agg(pl.col("source").unique()).sort("fold_name").rows() == [
+        ("source a", ["a"]), ("source b", ["b"]),
+    ]  # fmt: skip
+    metrics = evaluate_run(folder)
+    assert [fold["name"] for fold in metrics["folds"]["each"]] == ["source a", "source b"]
+    assert metrics["folds"]["refused"] == {"alone": said[0]}
+    assert metrics["folds"]["mean"]["macro_auroc"] == {"mean": None, "sd": None, "folds": 0}
+    assert metrics["parts"]["test"]["classes"]["pneumonia"]["sensitivity"]["value"] is None
+    assert said[0].replace("'", "&#39;") in (folder / "report.html").read_text()
+    for name in ("source-1of2-a", "source-2of2-b"):
+        assert evaluate_run(folder / name)["parts"]["test"]["classes"]["pneumonia"]["auroc"]["value"] is None
+
+
+def test_a_cross_validation_is_not_one_model(whole: Path, tmp_path: Path) -> None:
+    from lungwise.pipeline import export_run
+
+    with pytest.raises(
+        RunError, match=r"cv is a cross-validation, which has one for every fold; take the directory of one "
+    ) as e:
+        export_run(whole, tmp_path / "model")
+    assert f"fold, such as {whole}/fold-1of3, or train once on all images: lungwise train DATA" in str(e.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_nothing_is_said_of_functions_that_each_fold_traces_anew(caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    logger = logging.getLogger("tensorflow")
+    with several_models():
+        logger.warning("5 out of the last 7 calls to f triggered tf.function retracing.")
+        logger.warning("something else")
+    logger.warning("6 out of the last 8 calls to f triggered tf.function retracing.")
+    assert [record.getMessage()[:9] for record in caplog.records] == ["something", "6 out of "]

@@ -85,6 +85,14 @@ def test_the_head_on_stored_embeddings_gives_the_whole_models_logits(small_data:
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
 
 
+def test_for_more_views_the_images_go_through_the_whole_model(small_data: PreparedData, tmp_path: Path) -> None:
+    head, _ = embeddings_of(small_data, frozen(), tmp_path / "run")
+    part, spec = small_data.test, Preprocess(**open_run(tmp_path / "run").data["preprocess"])
+    ours, theirs = (predict_logits(model, part, spec, views=3) for model in (head, head.whole))
+    np.testing.assert_array_equal(ours, theirs)
+    assert np.abs(ours - predict_logits(head, part, spec)).max() > 1e-5
+
+
 def test_the_same_head_is_learnt_as_from_the_images(
     small_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

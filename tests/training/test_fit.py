@@ -134,6 +134,13 @@ def test_other_choices_of_a_recipe_train_too(small_data: PreparedData, tmp_path:
     assert np.isfinite(run.history()[0]["val_loss"])
 
 
+def test_a_run_in_bfloat16_predicts_in_float32_as_its_bundle_will(small_data: PreparedData, tmp_path: Path) -> None:
+    run = train(small_data, tiny_recipe("fit.epochs=1", "fit.precision=mixed_bfloat16"), tmp_path / "run")
+    model = load_model(run)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert predictions(run, model, small_data).equals(pl.read_parquet(run.folder / "predictions.parquet"))
+
+
 def test_prepared_data_open_again_as_they_were(small_data: PreparedData) -> None:
     again = open_data(small_data.folder)
     assert again.fingerprint == small_data.fingerprint

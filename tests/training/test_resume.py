@@ -19,6 +19,8 @@ from lungwise.training.run import open_run
 from tests.factory import TINY, tiny_recipe
 
 CHANGES = ["data.mixup=0.3", "data.augment.rotation=10", "optimiser.ema=0.9", "optimiser.layer_decay=0.7", "fit.epochs=2"]
+GROWING = [*CHANGES, "model.image_size=40", "fit.progressive=[32]"]
+"""An epoch at 32 px and one at 40 px."""
 STEPS = 8
 """Steps of two epochs of the tiny recipe, and one more for what comes behind them."""
 
@@ -52,11 +54,19 @@ def last(folder: Path) -> dict[str, Any]:
     return saved[0]
 
 
+Unbroken = Callable[[list[str]], Path]
+
+
 @pytest.fixture(scope="module")
-def unbroken(small_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("unbroken") / "run"
-    train(small_data, tiny_recipe(*CHANGES), folder)
-    return folder
+def unbroken(small_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    """``unbroken(CHANGES)``: the run of such a recipe, trained once."""
+    place = tmp_path_factory.mktemp("unbroken")
+
+    def run(changes: list[str]) -> Path:
+        name = "growing" if changes == GROWING else "plain"
+        return train(small_data, tiny_recipe(*changes), place / name).folder
+
+    return run
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -69,9 +79,15 @@ def assert_same(one: Path, other: Path) -> None:
         assert {key: ours[key] for key in ("loss", "val_loss")} == {key: theirs[key] for key in ("loss", "val_loss")}
 
 
+@pytest.mark.parametrize("changes", [CHANGES, GROWING], ids=["plain", "growing"])
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_end_at_the_same_weights(
-    small_data: PreparedData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+    small_data: PreparedData,
+    unbroken: Unbroken,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kills: int,
+    changes: list[str],
 ) -> None:
     rng = np.random.default_rng(kills)
     killed = number = 0
@@ -81,32 +97,32 @@ def test_kills_at_random_moments_end_at_the_same_weights(
         while not (folder / "predictions.parquet").exists():  # killed again and again until it comes to its end
             monkeypatch.setattr(fit, "SAVE_SECONDS", rng.choice([0.0, 1e9]))  # checkpoints at every step, or every epoch
             try:
-                train(small_data, tiny_recipe(*CHANGES), folder, KilledAt(int(rng.integers(0, STEPS))))
+                train(small_data, tiny_recipe(*changes), folder, KilledAt(int(rng.integers(0, STEPS))))
             except Killed:
                 killed += 1
-        assert_same(unbroken, folder)
+        assert_same(unbroken(changes), folder)
 
 
-@pytest.mark.parametrize("after", [1, 3, 4])
+@pytest.mark.parametrize(("after", "changes"), [(1, CHANGES), (3, CHANGES), (4, CHANGES), (3, GROWING), (4, GROWING)])
 def test_a_training_that_is_asked_to_stop_saves_and_goes_on(
-    small_data: PreparedData, unbroken: Path, tmp_path: Path, after: int
+    small_data: PreparedData, unbroken: Unbroken, tmp_path: Path, after: int, changes: list[str]
 ) -> None:
     def stop_after(steps: int) -> Callable[[], bool]:
         calls = iter(range(1, 10**6))
         return lambda: next(calls) >= steps
 
     with pytest.raises(TrainingStoppedError, match=r"^Training was stopped in epoch \d after step \d of \d; call it again"):
-        train(small_data, tiny_recipe(*CHANGES), tmp_path / "run", stop=stop_after(after))
+        train(small_data, tiny_recipe(*changes), tmp_path / "run", stop=stop_after(after))
     seen: list[tuple[int, int]] = []
 
     class Sees(Silent):
         def step(self, epoch: int, step: int, logs: dict[str, float]) -> None:
             seen.append((epoch, step))
 
-    train(small_data, tiny_recipe(*CHANGES), tmp_path / "run", Sees())
+    train(small_data, tiny_recipe(*changes), tmp_path / "run", Sees())
     steps = max(step for _, step in seen) + 1
     assert len(seen) == 2 * steps - after  # nothing that was done is done again
-    assert_same(unbroken, tmp_path / "run")
+    assert_same(unbroken(changes), tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -8,9 +8,11 @@ from lungwise.recipe import Recipe, parse_recipe
 from lungwise.training.schedule import (
     best_epoch,
     epochs_without_improvement,
+    image_size,
     plateau_rate,
     score,
     should_stop,
+    small_epochs,
     step_rate,
 )
 
@@ -79,6 +81,54 @@ def test_a_resumed_training_has_the_rates_of_an_unbroken_one() -> None:
     unbroken = [plateau_rate(history[:epoch], chosen) for epoch in range(len(history))]
     assert [plateau_rate(list(history[:epoch]), chosen) for epoch in range(len(history))] == unbroken
     assert sorted(unbroken, reverse=True) == unbroken
+
+
+def growing(*sizes: int, epochs: int, **fit: object) -> Recipe:
+    """A recipe whose last size is 224."""
+    values = {"progressive": list(sizes), "epochs": epochs, **fit}
+    return parse_recipe({"name": "x", "model": {"image_size": 224}, "optimiser": {"learning_rate": 0.1}, "fit": values})
+
+
+def sized(*records: tuple[int, float]) -> list[dict[str, float]]:
+    return [{"image_size": size, "val_loss": loss, "val_accuracy": 1 - loss} for size, loss in records]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "epochs", "parts"),
+    [
+        ((), 3, {224: 3}),
+        ((96,), 2, {96: 1, 224: 1}),
+        ((96,), 5, {96: 2, 224: 3}),
+        ((96, 160), 3, {96: 1, 160: 1, 224: 1}),
+        ((96, 160), 20, {96: 6, 160: 6, 224: 8}),
+        ((64, 96, 128, 160, 192), 11, {64: 1, 96: 1, 128: 1, 160: 1, 192: 1, 224: 6}),
+    ],
+)
+def test_every_size_has_an_equal_part_and_the_last_what_remains(
+    sizes: tuple[int, ...], epochs: int, parts: dict[int, int]
+) -> None:
+    chosen = growing(*sizes, epochs=epochs)
+    assert [image_size(chosen, epoch) for epoch in range(epochs)] == [size for size, part in parts.items() for _ in range(part)]
+    assert small_epochs(chosen.fit) == epochs - parts[224]
+    assert image_size(chosen, epochs) == 224  # where a finished training stands
+
+
+def test_the_best_epoch_is_one_of_the_last_size() -> None:
+    history = sized((96, 0.1), (96, 0.2), (224, 0.9), (224, 0.8), (224, 0.85))
+    assert [best_epoch(history[:epochs], "val_loss") for epochs in range(1, 6)] == [1, 1, 3, 4, 4]
+
+
+def test_early_stopping_does_not_see_smaller_sizes() -> None:
+    fit = growing(96, epochs=8, early_stopping=2).fit
+    history = sized(*[(96, 0.1 * epoch) for epoch in range(1, 5)], (224, 0.9), (224, 1.0), (224, 1.1))
+    assert [should_stop(history[:epochs], fit) for epochs in range(8)] == [False] * 7 + [True]
+
+
+def test_a_plateau_does_not_see_smaller_sizes() -> None:
+    chosen = growing(96, epochs=8, plateau={"patience": 1, "factor": 0.5})
+    history = sized(*[(96, 0.1 * epoch) for epoch in range(1, 5)], (224, 0.9), (224, 0.8), (224, 0.9))
+    rates = [plateau_rate(history[:epochs], chosen) for epochs in range(8)]
+    assert rates == pytest.approx([0.1] * 7 + [0.05])
 
 
 def with_optimiser(**values: object) -> Recipe:

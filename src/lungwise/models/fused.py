@@ -40,7 +40,7 @@ def norm_activation(x: Any, gamma: Any, beta: Any, epsilon: float, activation: s
     """
     import tensorflow as tf
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient
     def run(x: Any, gamma: Any, beta: Any) -> Any:
         made = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
@@ -76,7 +76,7 @@ def activated(x: Any, activation: str) -> Any:
     """An activation of its own, compiled; keeps only ``x`` for the backward pass."""
     import tensorflow as tf
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient
     def run(x: Any) -> Any:
         return _compiled(ACTIVATE[activation])(x), lambda dy: _compiled(_back(activation))(x, dy, 1.0, 0.0)
 
@@ -98,7 +98,7 @@ def strided_depthwise(x: Any, kernel: Any, before: int) -> Any:
     side = kernel.shape[0]
     padding = _both_sides(before, side - 2 - before)
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient
     def run(x: Any, kernel: Any) -> Any:
         y = tf.nn.depthwise_conv2d(x, kernel, (1, 2, 2, 1), padding)
 

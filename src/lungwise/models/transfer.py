@@ -87,6 +87,21 @@ def _fit(path: str, values: Array, shape: tuple[int, ...], grid: Grid | None, so
     return values
 
 
+def fit_table(path: str, table: Array, grid: Grid) -> Array:
+    """A table for a grid, from one of the same grid (returned as it is) or of square images of any size.
+
+    Args:
+        path: how to call it in an error.
+        table: float [(2 * rows - 1) * (2 * columns - 1), heads], or what an optimiser keeps of one.
+        grid: rows and columns that are wanted.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    source = _square(path, table, grid)
+    return table if source == grid else resize_table(table, source, grid)
+
+
 def _square(path: str, table: Array, grid: Grid) -> Grid:
     """The grid of a table about which nothing is known: the target's where its size agrees, else a square."""
     rows = len(table)

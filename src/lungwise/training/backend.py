@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 
 
@@ -25,3 +29,22 @@ def one_operation_at_a_time() -> bool:
         except RuntimeError:  # it can be set only before the first operation
             return False
     return True
+
+
+@contextmanager
+def several_models() -> Iterator[None]:
+    """Let a process train one model after the other without TensorFlow's advice on retracing.
+
+    TensorFlow counts how often it traces the functions of Keras, and takes a new model for an old one with new shapes.
+    Everything else that it logs still gets through.
+    """
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_not_of_retracing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_not_of_retracing)
+
+
+def _not_of_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +20,15 @@ import tomli_w
 from numpy.typing import NDArray
 
 from lungwise.data.store import PreparedData
-from lungwise.errors import RunError, writing
+from lungwise.errors import DataError, MissingExtraError, RecipeError, RunError, WeightsError, some, writing
 from lungwise.files import write_json, write_text, write_whole
 from lungwise.recipe import Recipe, flat, parse_recipe
 
 Arrays = Mapping[str, NDArray[Any]]
+CROSSVAL = "crossval.json"
+"""The record that marks the directory of a cross-validation."""
+_KEPT = ("kind", "counts", "audit", "notes", "missing", "unreadable", "synthetic")
+_FACTS = ("fingerprint", "folder", "labels", "preprocess", *_KEPT)
 
 
 @dataclass
@@ -72,9 +78,18 @@ class Run:
         return (self.folder / "predictions.parquet").exists()
 
     def history(self) -> list[dict[str, Any]]:
-        """One dictionary an epoch, oldest first."""
+        """One dictionary an epoch, oldest first.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         path = self.folder / "history.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        if not path.exists():
+            return []
+        try:
+            return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (ValueError, TypeError) as cause:
+            raise RunError(f"{path} is damaged ({cause}); train again into another directory.") from cause
 
     def save(self, name: str, arrays: Arrays, history: list[dict[str, Any]], progress: Progress | None = None) -> None:
         """Write a checkpoint and the history that led to it.
@@ -122,8 +137,9 @@ class Run:
                 arrays = dict(packed)
             arrays.pop("progress", None)
             return arrays, json.loads(str(arrays.pop("history")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
-            raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as cause:
+            cure = "remove it to train from the start" if name == "last" else "train again into another directory"
+            raise RunError(f"{path} is damaged ({cause}); {cure}.") from cause
 
 
 def start_run(folder: Path | str, recipe: Recipe, data: PreparedData) -> Run:
@@ -157,7 +173,7 @@ def start_run(folder: Path | str, recipe: Recipe, data: PreparedData) -> Run:
         "folder": str(data.folder.resolve()),
         "labels": list(data.labels),
         "preprocess": spec.model_dump(),
-        **{key: data.facts[key] for key in ("kind", "counts", "audit", "notes", "missing", "unreadable", "synthetic")},
+        **{key: data.facts[key] for key in _KEPT},
     }
     write_json(folder / "data.json", facts)
     write_text(folder / "recipe.toml", tomli_w.dumps(recipe.model_dump(mode="json")))
@@ -172,13 +188,67 @@ def open_run(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     try:
-        recipe = parse_recipe(tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")))
-        data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        values = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+        data = dict(json.loads((folder / "data.json").read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise RunError(f"{folder} is not a run directory; train one with lungwise train DATA --out {folder}.") from cause
-    except ValueError as cause:
+    except (ValueError, TypeError) as cause:
         raise RunError(f"The run directory {folder} is damaged ({cause}); train again into another one.") from cause
-    return Run(folder, recipe, data)
+    if lost := [key for key in _FACTS if key not in data]:
+        raise RunError(f"The run directory {folder} is damaged (data.json lacks {some(lost)}); train again into another one.")
+    try:
+        return Run(folder, parse_recipe(values), data)
+    except RecipeError as cause:
+        reason = str(cause).removesuffix("; correct it.").removesuffix(".")
+        raise RunError(
+            f"{folder / 'recipe.toml'} must be a recipe of this version of lungwise, but is none ({reason}); train again into "
+            "another directory."
+        ) from cause
+
+
+@contextmanager
+def gone_if_refused(folder: Path) -> Iterator[None]:
+    """Take a run directory away again when its training is refused before it has learnt anything.
+
+    It would stand in the way of the same command with the mistake corrected. A directory that was there before stays, and so
+    does one in which training was stopped or interrupted or found no room.
+    """
+    existed = folder.exists()
+    new = not existed or (folder.is_dir() and not any(folder.iterdir()))
+    try:
+        yield
+    except (DataError, RunError, WeightsError, MissingExtraError):
+        learnt = any(any(folder.glob(pattern)) for pattern in ("checkpoints", "*/checkpoints"))
+        if new and folder.is_dir() and not learnt:
+            _empty(folder)
+            if not existed:
+                folder.rmdir()
+        raise
+
+
+def _empty(folder: Path) -> None:
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
+def single_run(folder: Path | str) -> Run:
+    """Open a run directory that must hold one model.
+
+    Raises:
+        RunError: as :func:`open_run`, or it holds a cross-validation.
+    """
+    run = open_run(folder)
+    if (run.folder / CROSSVAL).exists():
+        folds = sorted(path.parent.name for path in run.folder.glob("*/recipe.toml"))
+        example = f", such as {run.folder / folds[0]}" if folds else ""
+        raise RunError(
+            f"A run with one model is needed, but {run.folder} is a cross-validation, which has one for every fold; take the "
+            f"directory of one fold{example}, or train once on all images: lungwise train DATA --out RUN."
+        )
+    return run
 
 
 def environment() -> dict[str, Any]:
