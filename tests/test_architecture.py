@@ -33,7 +33,7 @@ HOMES = {
     "matplotlib": set(),
     "onnxruntime": {"inference"},
     "sklearn": {"data"},
-    "scipy": {"data"},
+    "scipy": {"data", "evaluation"},
     "imagehash": {"data"},
     "polars": {"data", "evaluation", "training", "assembly"},
 }

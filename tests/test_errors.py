@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lungwise import errors
@@ -32,6 +34,22 @@ def test_a_refused_write_is_one_sentence(number: int, sentence: str) -> None:
 def test_a_refused_write_names_the_file_that_the_system_names() -> None:
     with pytest.raises(LungwiseError, match=r"no room left to write out/pixels\.npy;"), writing(Path("out")):
         raise OSError(errno.ENOSPC, "full", "out/pixels.npy")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_an_array_that_finds_no_room_is_told_as_any_file(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with (
+            pytest.raises(LungwiseError, match=r"^There is no room left to write .*a\.npy; free some"),
+            writing(tmp_path / "a.npy"),
+        ):
+            np.save(tmp_path / "a.npy", np.zeros(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_unknown_refusal_is_left_as_it_is() -> None:

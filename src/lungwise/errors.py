@@ -86,7 +86,9 @@ def writing(path: Path) -> Iterator[None]:
         where = Path(cause.filename or path)
         if where.name.startswith("."):
             where = path  # the name of a draft would say nothing to the user
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # NumPy's tofile tells how much it could write, and keeps the system's number to itself.
+        cut_short = cause.errno is None and "requested and" in str(cause)
+        if cut_short or cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise LungwiseError(f"There is no room left to write {where}; free some space or choose another --out.") from cause
         if isinstance(cause, PermissionError) or cause.errno == errno.EROFS:
             raise LungwiseError(f"{where} must be writable, but it is read-only here; choose another --out.") from cause

@@ -16,13 +16,18 @@ from lungwise.bundle.spec import BundleSpec, DecisionSpec
 from lungwise.bundle.store import write_bundle
 from lungwise.data.batches import plain_batches
 from lungwise.data.store import PreparedData, open_data
-from lungwise.errors import DataError, LungwiseError
-from lungwise.evaluation.compare import read_metrics
+from lungwise.errors import DataError, LungwiseError, RunError
+from lungwise.evaluation.calibration import Calibration
+from lungwise.evaluation.compare.runs import read_metrics
+from lungwise.evaluation.conformal import Conformal
 from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.evaluate import Background, evaluate_predictions, evaluate_run
+from lungwise.evaluation.wishes import NONE, Wishes
+from lungwise.files import write_whole
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.inference.predictor import Predictor
-from lungwise.training.run import Run, open_run
+from lungwise.pictures import pictures_of
+from lungwise.training.run import Run, single_run
 
 _SAMPLES = 16
 _BLOCK = 512
@@ -43,14 +48,14 @@ def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, 
         ``out`` as a path.
 
     Raises:
-        RunError: the run is none or not finished.
+        RunError: the run is none, a cross-validation, or not finished.
         BundleError: ONNX differs from Keras, or the place is taken; nothing was written.
     """
     # Imported here, because the other half of this module works without Keras.
     from lungwise.models.classifier import with_features
     from lungwise.training.fit import load_model
 
-    run = open_run(folder)
+    run = single_run(folder)
     metrics = read_metrics(run.folder) if (run.folder / "metrics.json").exists() else evaluate_run(run.folder)
     model = with_features(load_model(run))
     head = head_of(model)
@@ -62,18 +67,50 @@ def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, 
 
 
 def _spec(run: Run, metrics: dict[str, Any], name: str) -> BundleSpec:
-    environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     data = {key: run.data[key] for key in ("fingerprint", "counts", "audit", "notes")}
+    try:
+        packages = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))["packages"]
+        decision, results = DecisionSpec(**metrics["decision"]), metrics["parts"][metrics["part"]]
+        answers = _answers(metrics)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, DataError) as cause:
+        raise RunError(
+            f"A bundle carries the results of its run, but metrics.json or environment.json in {run.folder} is missing or "
+            f"damaged ({cause}); evaluate it again, or train again into another directory."
+        ) from cause
     return BundleSpec(
         name=name,
         labels=run.labels,
         preprocess=Preprocess(**run.data["preprocess"]),
-        decision=DecisionSpec(**metrics["decision"]),
+        views=run.recipe.predict.views,
+        **answers,
+        decision=decision,
         head=run.recipe.model.head.pool,
         synthetic=run.data["synthetic"],
-        metrics={"part": metrics["part"], "results": metrics["parts"][metrics["part"]]},
-        provenance={**data, "recipe": run.recipe.model_dump(mode="json"), "packages": environment["packages"]},
+        metrics={"part": metrics["part"], "results": results},
+        provenance={**data, "recipe": run.recipe.model_dump(mode="json"), "packages": packages},
     )
+
+
+def _answers(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a bundle that calibrate and make sets, as the evaluation fitted them; an older one fitted nothing."""
+    fitted = metrics.get("calibration")
+    calibration = Calibration.from_json(fitted["calibration"]) if fitted else Calibration()
+    found = {
+        "temperature": calibration.temperature,
+        "calibration_matrix": calibration.matrix,
+        "calibration_bias": calibration.bias,
+    }
+    sets = metrics.get("conformal")
+    return {**found, "conformal_alpha": sets["alpha"], "conformal_quantiles": sets["quantiles"]} if sets else found
+
+
+def _conformal(spec: BundleSpec) -> Conformal | None:
+    """The bundle's quantiles as evaluation knows them, with the sizes that its provenance names."""
+    sizes = spec.provenance.get("counts", {}).get("validation", {})
+    if not spec.conformal_quantiles or set(sizes) != set(spec.labels):
+        return None
+    quantiles = {label: spec.conformal_quantiles[label] for label in spec.labels}
+    return Conformal(spec.conformal_alpha, quantiles, {label: sizes[label] for label in spec.labels})
 
 
 def _samples(run: Run, spec: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -110,8 +147,15 @@ def bundle_predictions(predictor: Predictor, data: PreparedData) -> pl.DataFrame
     return part.manifest.select("image", "patient", "source", "split", "label").with_columns(columns)
 
 
-def evaluate_bundle(predictor: Predictor, data: PreparedData, out: Path) -> dict[str, Any]:
-    """Evaluate a bundle on a prepared data set, with the bundle's own threshold, into ``out``."""
+def evaluate_bundle(predictor: Predictor, data: PreparedData, out: Path, wishes: Wishes = NONE) -> dict[str, Any]:
+    """Evaluate a bundle on a prepared data set, with the bundle's own threshold, into ``out``.
+
+    Args:
+        predictor: the bundle, opened.
+        data: a prepared data set with the bundle's classes.
+        out: a folder; besides the report it gets the predictions, so that it can be compared with others.
+        wishes: what the report shall say besides the usual.
+    """
     if out.exists() and not out.is_dir():
         raise LungwiseError(f"--out must be a directory, but {out} is a file; choose another.")
     decision = Decision(**predictor.spec.decision.model_dump())
@@ -120,5 +164,12 @@ def evaluate_bundle(predictor: Predictor, data: PreparedData, out: Path) -> dict
         description=f"Bundle {predictor.bundle.sha256[:12]}, evaluated on a prepared data set.",
         data=data.facts,
         decision=decision,
+        conformal=_conformal(predictor.spec),
+        wishes=wishes,
+        pictures=pictures_of(predictor, data),
+        model=predictor.spec.name,
     )
-    return evaluate_predictions(bundle_predictions(predictor, data), background, out)
+    table = bundle_predictions(predictor, data)
+    metrics = evaluate_predictions(table, background, out)
+    write_whole(out / "predictions.parquet", table.write_parquet)
+    return metrics

@@ -81,3 +81,18 @@ def test_the_data_are_counted_and_their_findings_listed() -> None:
 
 def test_unknown_data_say_so() -> None:
     assert "- not recorded\n- fingerprint: not recorded" in model_card(make_spec())
+
+
+def test_calibration_and_sets_are_told() -> None:
+    assert "not calibrated." in model_card(make_spec())
+    assert "calibrated by the temperature 1.500, fitted on validation." in model_card(make_spec(temperature=1.5))
+    mapped = make_spec(calibration_matrix=((1.0, 0.0), (0.0, 2.0)), calibration_bias=(0.0, 0.0))
+    assert "calibrated by a map of their own for each class" in model_card(mapped)
+    assert "it holds the true class in 95 of 100" in model_card(
+        make_spec(conformal_alpha=0.05, conformal_quantiles={"normal": 0.5, "sick": 0.5})
+    )
+
+
+def test_an_interval_that_nobody_knows_is_unknown() -> None:
+    card = model_card(make_spec(metrics=metrics(accuracy={"value": 0.8, "low": None, "high": None})))
+    assert "| accuracy | 0.800 | unknown |" in card

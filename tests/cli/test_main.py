@@ -110,8 +110,8 @@ def test_evaluate_a_bundle_needs_a_place_for_the_report(bundle: Path, small_data
 
 
 def test_compare_prints_a_row_for_each_run(small_run: Path) -> None:
-    rows = json.loads(lungwise("compare", small_run, small_run, "--json").stdout)
-    assert [row["run"] for row in rows] == ["tiny", "tiny"]
+    found = json.loads(lungwise("compare", small_run, small_run, "--json").stdout)
+    assert [row["run"].rpartition("/")[2] for row in found["runs"]] == ["tiny", "tiny (2)"]
     assert "epochs to best" in lungwise("compare", small_run).stdout
 
 

@@ -167,3 +167,27 @@ def test_a_file_in_the_folders_place_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(LungwiseError, match="must be a directory"):
         write_phantoms(tmp_path / "taken", per_class=1)
+
+
+def test_lungs_are_two_fields_that_hold_every_opacity() -> None:
+    for label in CLASSES:
+        for seed in range(15):
+            phantom = draw(label, seed)
+            assert phantom.lungs.shape == phantom.pixels.shape
+            assert set(np.unique(phantom.lungs)) == {0, 255}
+            number, _, found, _ = cv2.connectedComponentsWithStats(phantom.lungs)
+            large = sorted(found[1:, cv2.CC_STAT_AREA])[-2:]
+            assert number >= 3
+            assert sum(large) > 0.98 * (phantom.lungs > 0).sum()
+            assert min(large) > 0.4 * max(large)
+            assert 0.15 < (phantom.lungs > 0).mean() < 0.4
+            lit = phantom.mask > 0
+            assert not lit.any() or (lit & (phantom.lungs > 0)).sum() > 0.6 * lit.sum()
+            if label == "normal":  # air is darker than what surrounds it
+                assert phantom.pixels[phantom.lungs > 0].mean() < phantom.pixels[phantom.lungs == 0].mean()
+
+
+def test_the_lungs_do_not_depend_on_the_opacity() -> None:
+    for seed in range(10):
+        for label in SICK:
+            np.testing.assert_array_equal(draw(label, seed).lungs, draw("normal", seed).lungs)

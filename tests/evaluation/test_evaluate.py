@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import pytest
 import lungwise
 from lungwise.errors import DataError, LungwiseError, RunError
 from lungwise.evaluation import evaluate
+from lungwise.evaluation.calibration import calibrated, fit_calibration
 from lungwise.evaluation.cases import to_cases
+from lungwise.evaluation.conformal import Conformal
 from lungwise.evaluation.decision import Decision, Rule, fit_decision
 from lungwise.evaluation.evaluate import Background, describe, evaluate_predictions, evaluate_run
+from lungwise.evaluation.intervals import EMPTY
 from lungwise.evaluation.metrics import measure
+from lungwise.evaluation.mistakes import Mistake
+from lungwise.evaluation.wishes import Wishes
 from lungwise.labels import LabelSet
 from tests.evaluation.factory import history, predictions
 
@@ -184,7 +191,8 @@ def test_a_class_absent_from_test_is_null(tmp_path: Path) -> None:
     table = predictions({"test": 4}, label=["normal"] * 4)
     evaluate_predictions(table, Background("b"), tmp_path)
     part = strict(tmp_path / "metrics.json")["parts"]["test"]
-    assert part["classes"]["sick"]["sensitivity"] == part["macro_auroc"] == {"value": None, "low": None, "high": None}
+    nothing = {"value": None, "low": None, "high": None, "reason": EMPTY}
+    assert part["classes"]["sick"]["sensitivity"] == part["macro_auroc"] == nothing
 
 
 def test_a_failure_keeps_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,3 +259,106 @@ def test_a_run_is_evaluated_by_the_wanted_rule(tmp_path: Path) -> None:
     found = evaluate_run(write_run(tmp_path / "r"), Rule("sensitivity", 0.9))
     assert found["decision"]["rule"] == "sensitivity"
     assert found["parts"]["validation"]["classes"]["sick"]["sensitivity"]["value"] >= 0.9
+
+
+def too_sure(parts: dict[str, int], films: int = 1) -> pl.DataFrame:
+    """Predictions whose probabilities are too sure, one or more films a patient."""
+    rng, number = np.random.default_rng(4), sum(parts.values())
+    sick = rng.beta(0.7, 0.7, number).clip(0.02, 0.98)
+    label = np.where(rng.random(number) < sick, "sick", "normal").tolist()
+    odds = (sick / (1 - sick)) ** 3
+    patient = [f"p{row // films}" for row in range(number)]
+    return predictions(parts, prob_normal=1 / (1 + odds), prob_sick=odds / (1 + odds), label=label, patient=patient)
+
+
+def test_all_figures_are_those_of_calibrated_probabilities(tmp_path: Path) -> None:
+    table = too_sure({"train": 60, "validation": 120, "test": 120})
+    found = evaluate_run(write_run(tmp_path / "r", table))
+    raw = {split: to_cases(table, split) for split in ("train", "validation", "test")}
+    calibration = fit_calibration(raw["validation"])
+    sharp = {split: calibrated(part, calibration) for split, part in raw.items()}
+    decision = fit_decision(sharp["validation"])
+    assert calibration.temperature > 1.5
+    assert (found["calibration"]["calibration"], found["decision"]) == (calibration.to_json(), decision.to_json())
+    for split, part in sharp.items():
+        assert found["parts"][split] == measure(part, decision)
+    assert found["calibration"]["after"]["log_loss"]["value"] < found["calibration"]["before"]["log_loss"]["value"]
+    assert set(found["conformal"]["classes"]) == {"normal", "sick"}
+    assert found["operating_points"]["classes"]["sick"]["threshold"] == decision.threshold
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    for words in (
+        f"One temperature, {calibration.temperature:.2f} [",
+        "the network was too sure of itself there",
+        "Sets that hold the true class",
+        "Operating points",
+        "Precision-recall curves",
+        "For a paper: what guidelines ask",
+    ):
+        assert words in page
+
+
+def test_the_test_part_does_not_move_calibration_sets_and_points(tmp_path: Path) -> None:
+    table = too_sure({"validation": 120, "test": 120})
+    first = evaluate_predictions(table, Background("b"), tmp_path)
+    wrong = pl.when(pl.col("split") == "test").then(pl.lit("sick")).otherwise(pl.col("label")).alias("label")
+    second = evaluate_predictions(table.with_columns(wrong), Background("b"), tmp_path)
+    for name in ("calibration", "conformal", "operating_points"):
+        assert first[name] != second[name]
+    assert first["calibration"]["calibration"] == second["calibration"]["calibration"]
+    assert first["conformal"]["quantiles"] == second["conformal"]["quantiles"]
+    points = [found["operating_points"]["classes"]["sick"]["threshold"] for found in (first, second)]
+    assert points[0] == points[1]
+
+
+def test_a_bundles_probabilities_are_taken_as_they_are(tmp_path: Path) -> None:
+    table, decision = too_sure({"validation": 120, "test": 120}), Decision("youden", 1, 0.4, "validation")
+    sets = Conformal(0.1, {"normal": 0.7, "sick": 0.6}, {"normal": 50, "sick": 60})
+    found = evaluate_predictions(table, Background("b", decision=decision, conformal=sets), tmp_path)
+    assert found["calibration"]["calibration"]["kind"] == "none"
+    assert found["parts"]["test"] == measure(to_cases(table, "test"), decision)
+    assert found["conformal"] == sets.describe(to_cases(table, "test"))
+    assert "operating_points" not in found
+    assert "calibrated already" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_patients_of_each_class_are_counted(run: Path) -> None:
+    assert strict(run / "metrics.json")["patients_by_class"] == {"normal": 8, "sick": 8}
+
+
+def test_a_shortcut_audit_stands_in_verdict_and_metrics(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r")
+    evaluate_run(folder)
+    assert "lungwise audit DATA --model BUNDLE" in (folder / "report.html").read_text(encoding="utf-8")
+    check = {"name": "probe", "severity": "error", "message": "Without lungs it is as good."}
+    audit = {"model": "r", "severity": "error", "films": 40, "fingerprint": "another", "checks": [check]}
+    (folder / "shortcuts.json").write_text(json.dumps(audit))
+    found = evaluate_run(folder)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert found["shortcuts"] == audit
+    assert '<li class="grave">Shortcuts: Without lungs it is as good.</li>' in page
+    assert "of other data than these" in page
+
+
+def test_the_worst_mistakes_are_shown_or_left_out(tmp_path: Path) -> None:
+    asked: list[Mistake] = []
+
+    def pictures(mistakes: Sequence[Mistake]) -> dict[str, list[bytes]]:
+        asked.extend(mistakes)
+        return {mistakes[0].image: [b"\xff\xd8film", b"\xff\xd8heat"]}
+
+    table = too_sure({"validation": 40, "test": 120})
+    background = Background("b", pictures=pictures)
+    evaluate_predictions(table, background, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 1 <= len(asked) <= 8
+    assert page.count('<img src="data:image/jpeg;base64,') == 2
+    assert all(mistake.image in page for mistake in asked)
+    evaluate_predictions(table, replace(background, pictures=None), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert all(f"<td>{mistake.image}</td>" in page for mistake in asked)
+    evaluate_predictions(table, replace(background, wishes=Wishes(images=False)), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert not any(mistake.image in page for mistake in asked)
+    assert "Left out of this report on request" in page

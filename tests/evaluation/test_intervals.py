@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from numpy.typing import NDArray
 
-from lungwise.evaluation.intervals import Bootstrap, Estimate, Statistic, Weights
+from lungwise.evaluation.intervals import AGREE, EMPTY, Bootstrap, Estimate, Sample, Statistic, Weights, bca
 
 
 def mean_of(values: NDArray[np.floating]) -> Statistic:
@@ -56,9 +57,17 @@ def test_the_first_resamples_do_not_depend_on_how_many_follow() -> None:
     np.testing.assert_array_equal(many[:30], few)
 
 
-def test_resamples_are_those_of_one_multinomial_draw() -> None:
-    drawn = np.random.default_rng(3).multinomial(8, np.full(8, 1 / 8), size=250)
-    np.testing.assert_array_equal(Bootstrap(owners(8, 1), resamples=250, seed=3).weights(), drawn)
+def test_how_often_a_patient_is_drawn_has_the_binomial_distribution() -> None:
+    counts = Bootstrap(owners(8, 1), resamples=4000, seed=3).weights()
+    found = np.bincount(counts.ravel(), minlength=9)[:5] / counts.size
+    np.testing.assert_allclose(found, scipy.stats.binom.pmf(range(5), 8, 1 / 8), atol=0.01)
+
+
+def test_draws_do_not_depend_on_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap = Bootstrap(owners(200, 1), resamples=3000)
+    several = bootstrap.sample(lambda weights: weights[:2])
+    monkeypatch.setattr("lungwise.evaluation.intervals._WORKERS", 1)
+    np.testing.assert_array_equal(bootstrap.sample(lambda weights: weights[:2]).draws, several.draws)
 
 
 def test_the_order_of_images_does_not_matter() -> None:
@@ -71,10 +80,10 @@ def test_the_order_of_images_does_not_matter() -> None:
 
 
 def test_the_value_is_that_of_the_images_as_they_are() -> None:
-    values = np.array([0.0, 1, 1, 0, 1])
-    found = Bootstrap(owners(5, 1)).estimate(mean_of(values))
-    assert found.value == pytest.approx(0.6)
-    assert 0.0 <= float(found.low or 0) < 0.6 < float(found.high or 0) <= 1.0
+    values = np.array([0.0, 1, 1, 0, 1, 0, 1, 1])
+    found = Bootstrap(owners(8, 1)).estimate(mean_of(values))
+    assert found.value == pytest.approx(0.625)
+    assert 0.0 <= float(found.low or 0) < 0.625 < float(found.high or 0) <= 1.0
 
 
 def test_weights_that_are_shared_give_the_same_estimate() -> None:
@@ -89,9 +98,75 @@ def test_a_statistic_gets_float_weights_in_pieces_of_any_number() -> None:
         seen.append(weights)
         return np.asarray(weights.sum(axis=1))
 
-    Bootstrap(owners(4, 1), resamples=250).estimate(statistic)
+    Bootstrap(owners(4, 2), resamples=250).estimate(statistic)
     assert {piece.dtype for piece in seen} == {np.dtype(np.float64)}
-    assert sum(len(piece) for piece in seen) == 1 + 250
+    assert {piece.shape[1] for piece in seen} == {8}
+    assert sum(len(piece) for piece in seen) == 1 + 250 + 4
+
+
+def test_figures_are_made_of_weights_of_patients() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    bootstrap = Bootstrap(owners(10, 4), resamples=300)
+    sums = values.reshape(10, 4).sum(axis=1)
+    sample = bootstrap.sample(lambda weights: np.stack([sums @ weights / (4 * weights.sum(axis=0)), weights[0]]))
+    assert sample.draws.shape == (2, 300)
+    assert sample.left_out.shape == (2, 10)
+    by_image = bootstrap.estimate(mean_of(values))
+    assert sample.estimate(0).to_json() == pytest.approx(by_image.to_json())
+
+
+def test_the_jackknife_leaves_out_one_patient_at_a_time() -> None:
+    sample = Bootstrap(owners(6, 2), resamples=10).sample(lambda weights: weights)
+    np.testing.assert_array_equal(sample.left_out, 1 - np.eye(6))
+
+
+def test_many_patients_are_left_out_in_groups() -> None:
+    left_out = Bootstrap(owners(2500, 1), resamples=10).sample(lambda weights: weights).left_out
+    assert left_out.shape == (2500, 1000)
+    assert ((left_out == 0).sum(axis=1) == 1).all()
+    assert set((left_out == 0).sum(axis=0).tolist()) == {2, 3}
+
+
+def skewed(number: int) -> NDArray[np.float64]:
+    return np.random.default_rng(4).exponential(size=number)
+
+
+def test_the_interval_is_scipys_bca_where_many_patients_share_the_influence() -> None:
+    """With thousands of normal values Student's quantile is the normal one, and only the correction by skewness is left."""
+    values = np.random.default_rng(4).normal(size=1000) ** 2 / 10 + np.random.default_rng(5).normal(size=1000)
+    found = Bootstrap(owners(1000, 1), resamples=9999).estimate(mean_of(values))
+    wanted = scipy.stats.bootstrap((values,), np.mean, n_resamples=9999, method="BCa", random_state=0, batch=500)
+    assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval), abs=0.006)
+
+
+def test_the_acceleration_and_bias_are_scipys() -> None:
+    values = skewed(60)
+    drawn = np.random.default_rng(0).choice(values, (4000, 60)).mean(axis=1)
+    left_out = (values.sum() - values) / 59
+    low, high = bca(float(values.mean()), drawn, left_out, 60)
+    wanted = scipy.stats.bootstrap((values,), np.mean, n_resamples=4000, method="BCa", random_state=0).confidence_interval
+    # Never narrower than BCa with the normal quantile, and leaning to the same side.
+    assert low < wanted.low < wanted.high < high
+    assert (high - values.mean()) / (values.mean() - low) > 1.2
+
+
+def test_few_patients_make_the_interval_wider() -> None:
+    """The same draws, as if they came of fewer patients."""
+    draws, left_out = np.random.default_rng(0).normal(size=5000), np.zeros(6)
+    few, many = ((high - low) / 3.92 for low, high in (bca(0.0, draws, left_out, number) for number in (8, 8000)))
+    assert many == pytest.approx(1.0, abs=0.05)
+    assert few == pytest.approx(scipy.stats.t.ppf(0.975, 7) * np.sqrt(8 / 7) / 1.96, abs=0.1)
+
+
+def test_beyond_the_pole_of_the_formula_the_end_is_the_outermost_draw() -> None:
+    draws, left_out = np.linspace(0, 1, 101), np.r_[np.zeros(20), 9.0]
+    assert bca(0.5, draws, left_out, 3)[0] == pytest.approx(0.0)
+    assert bca(0.5, draws, -left_out, 3)[1] == pytest.approx(1.0)
+
+
+def test_the_value_lies_within_its_interval() -> None:
+    assert bca(2.0, np.linspace(0, 1, 50), np.zeros(3), 3)[1] == 2.0
+    assert bca(-1.0, np.linspace(0, 1, 50), np.zeros(3), 3)[0] == -1.0
 
 
 def test_alike_images_of_a_patient_make_the_interval_wider() -> None:
@@ -117,42 +192,68 @@ def test_95_percent_intervals_cover_the_truth_about_that_often() -> None:
     assert 0.90 <= covered / 200 <= 0.985
 
 
-def test_a_constant_has_no_width() -> None:
+def test_a_constant_has_an_unknown_width_and_the_reason() -> None:
     found = Bootstrap(owners(6, 2)).estimate(mean_of(np.full(12, 0.25)))
-    assert (found.value, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert found.value == pytest.approx(0.25)
+    assert (found.low, found.high, found.reason) == (None, None, AGREE)
 
 
 def test_an_undefined_statistic_is_none() -> None:
     found = Bootstrap(owners(3, 1)).estimate(lambda weights: np.full(len(weights), np.nan))
-    assert found == Estimate(None, None, None)
+    assert found == Estimate(None, None, None, EMPTY)
 
 
 def test_no_images_are_undefined() -> None:
     bootstrap = Bootstrap(np.array([], dtype=np.str_))
     assert bootstrap.weights().shape == (2000, 0)
-    assert bootstrap.estimate(mean_of(np.zeros(0))) == Estimate(None, None, None)
+    assert bootstrap.estimate(mean_of(np.zeros(0))) == Estimate(None, None, None, EMPTY)
 
 
-def test_one_patient_has_no_spread() -> None:
+def test_one_patient_has_no_interval() -> None:
     values = np.array([0.0, 1.0])
     assert (Bootstrap(owners(1, 2)).weights() == 1).all()
-    assert Bootstrap(owners(1, 2)).estimate(mean_of(values)) == Estimate(0.5, 0.5, 0.5)
+    reason = "1 patient cannot show how much patients differ."
+    assert Bootstrap(owners(1, 2)).estimate(mean_of(values)) == Estimate(0.5, None, None, reason)
 
 
-def test_undefined_resamples_are_left_out() -> None:
-    def first_only(weights: Weights) -> NDArray[np.float64]:
-        return np.where(weights[:, 0] > 0, weights[:, 0], np.nan)
+@pytest.mark.parametrize(("patients", "known"), [(2, False), (5, False), (6, True)])
+def test_fewer_than_six_patients_have_no_interval(patients: int, known: bool) -> None:
+    found = Bootstrap(owners(patients, 1)).estimate(mean_of(np.arange(float(patients))))
+    assert (found.low is not None) == known
+    assert found.reason == ("" if known else f"{patients} patients cannot show how much patients differ.")
 
-    found = Bootstrap(owners(2, 1)).estimate(first_only)
-    assert (found.value, found.low, found.high) == (1.0, 1.0, 2.0)
+
+def left(share: float) -> Sample:
+    """A figure that is undefined in a share of a thousand resamples."""
+    draws = np.where(np.arange(1000) < 1000 * share, np.nan, np.linspace(0, 1, 1000))
+    return Sample(np.array([0.5]), draws[None], np.linspace(0, 1, 9)[None], 9)
 
 
-def test_where_all_resamples_are_undefined_the_value_stands_alone() -> None:
+def test_few_undefined_resamples_are_left_out() -> None:
+    found = left(0.02).estimate(0)
+    assert found.low is not None
+    assert found.reason == ""
+
+
+def test_many_undefined_resamples_leave_no_interval() -> None:
+    found = left(0.12).estimate(0)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert found.reason == "The figure is undefined in 12 % of the resamples, because too few patients enter it."
+    assert left(1.0).estimate(0).low is None
+
+
+def test_without_resamples_the_value_stands_alone() -> None:
     found = Bootstrap(owners(3, 1), resamples=0).estimate(mean_of(np.array([0.0, 0.0, 1.5])))
-    assert found == Estimate(0.5, 0.5, 0.5)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
 
 
 def test_an_estimate_as_text_and_json() -> None:
     assert str(Estimate(0.5, 0.25, 0.75)) == "0.500 [0.250, 0.750]"
     assert str(Estimate(None, None, None)) == "undefined"
+    assert str(Estimate(0.5, None, None, AGREE)) == "0.500 [unknown]"
     assert Estimate(0.5, 0.25, 0.75).to_json() == {"value": 0.5, "low": 0.25, "high": 0.75}
+    assert Estimate(0.5, None, None, AGREE).to_json() == {"value": 0.5, "low": None, "high": None, "reason": AGREE}
+
+
+def test_the_method_says_its_resamples() -> None:
+    assert Bootstrap(owners(2, 1), resamples=77).method == "95 % BCa bootstrap over patients, 77 resamples"

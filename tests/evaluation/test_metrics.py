@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import sklearn.metrics as reference
 
+from lungwise.errors import DataError
 from lungwise.evaluation.decision import Decision
-from lungwise.evaluation.intervals import Bootstrap
-from lungwise.evaluation.metrics import confusion, measure, roc_points, statistics
+from lungwise.evaluation.intervals import EMPTY, Bootstrap
+from lungwise.evaluation.metric_table import BY_CLASS, OVERALL, MetricTable
+from lungwise.evaluation.metrics import confusion, estimates, measure, measure_decided, roc_points, statistics
 from tests.evaluation.factory import cases, random_cases, scored
 
 CLASSES = [2, 3, 5]
@@ -24,7 +28,13 @@ def values(found: Any, decided: Any, weights: Any = None) -> dict[str, float]:
 def sklearn_values(found: Any, decided: Any, weights: Any = None) -> dict[str, float]:
     """The same numbers by scikit-learn."""
     y, kept = found.y, {"sample_weight": weights}
-    wanted: dict[str, float] = {"accuracy": reference.accuracy_score(y, decided, **kept)}
+    truth = np.eye(len(found.labels))[y]
+    wanted: dict[str, float] = {
+        "accuracy": reference.accuracy_score(y, decided, **kept),
+        "kappa": reference.cohen_kappa_score(y, decided, **kept),
+        "log_loss": reference.log_loss(y, found.prob, labels=range(len(found.labels)), **kept),
+        "brier": float(np.average(((found.prob - truth) ** 2).sum(axis=1), weights=weights)),
+    }
     for column, name in enumerate(found.labels):
         truth, called = y == column, decided == column
         pair = (truth, called)
@@ -35,9 +45,12 @@ def sklearn_values(found: Any, decided: Any, weights: Any = None) -> dict[str, f
             f"npv/{name}": reference.precision_score(*pair, pos_label=False, zero_division=np.nan, **kept),
             f"f1/{name}": reference.f1_score(*pair, zero_division=np.nan, **kept),
             f"auroc/{name}": reference.roc_auc_score(truth, found.prob[:, column], **kept),
+            f"auprc/{name}": reference.average_precision_score(truth, found.prob[:, column], **kept),
+            f"brier/{name}": reference.brier_score_loss(truth, found.prob[:, column], **kept),
             f"prevalence/{name}": float(np.average(truth, weights=weights)),
         }
-    for name, key in (("balanced_accuracy", "sensitivity"), ("macro_f1", "f1"), ("macro_auroc", "auroc")):
+    means = {"balanced_accuracy": "sensitivity", "macro_f1": "f1", "macro_auroc": "auroc", "macro_auprc": "auprc"}
+    for name, key in means.items():
         wanted[name] = float(np.mean([wanted[f"{key}/{label}"] for label in found.labels]))
     return wanted
 
@@ -70,6 +83,18 @@ def test_balanced_accuracy_is_scikit_learns() -> None:
     assert values(found, decided)["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(found.y, decided))
 
 
+def test_micro_averages_are_the_accuracy() -> None:
+    found = random_cases(300, 4)
+    decided = Decision().decide(found.prob)
+    for score in (reference.f1_score, reference.precision_score, reference.recall_score):
+        assert values(found, decided)["accuracy"] == pytest.approx(score(found.y, decided, average="micro"))
+
+
+def test_a_truth_that_was_held_impossible_costs_a_lot_and_not_everything() -> None:
+    found = scored([0, 1], [0.0, 0.0])
+    assert values(found, found.y)["log_loss"] == pytest.approx(-np.log(np.finfo(float).eps) / 2)
+
+
 @pytest.mark.parametrize(
     ("score", "area"),
     [
@@ -97,16 +122,18 @@ def test_a_class_that_is_absent_is_undefined_and_so_is_the_mean() -> None:
     got = values(found, Decision().decide(found.prob))
     undefined = {name for name, value in got.items() if np.isnan(value)}
     assert undefined == {
-        *("sensitivity/c", "ppv/c", "f1/c", "auroc/c"),
-        *("balanced_accuracy", "macro_f1", "macro_auroc"),
+        *("sensitivity/c", "ppv/c", "f1/c", "auroc/c", "auprc/c"),
+        *("balanced_accuracy", "macro_f1", "macro_auroc", "macro_auprc"),
     }
     assert (got["specificity/c"], got["npv/c"], got["prevalence/c"]) == (1.0, 1.0, 0.0)
+    assert got["brier/c"] == pytest.approx(0.01)
 
 
 def test_one_class_only_has_an_accuracy_and_no_area() -> None:
     found = measure(scored([1, 1, 1], [0.9, 0.8, 0.2]), Decision())
     assert found["accuracy"]["value"] == pytest.approx(2 / 3)
-    assert found["macro_auroc"] == found["classes"]["sick"]["auroc"] == {"value": None, "low": None, "high": None}
+    nothing = {"value": None, "low": None, "high": None, "reason": EMPTY}
+    assert found["macro_auroc"] == found["classes"]["sick"]["auroc"] == nothing
 
 
 def test_the_confusion_matrix_equals_scikit_learns() -> None:
@@ -122,13 +149,38 @@ def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
 def test_what_is_measured_of_some_cases() -> None:
     found = random_cases(60, 3, films=2)
     measured = measure(found, Decision())
+    assert set(measured) == {"images", "patients", *OVERALL, "classes", "confusion", "interval", "exact"}
     assert (measured["images"], measured["patients"]) == (60, 30)
     assert set(measured["classes"]) == {"c0", "c1", "c2"}
-    assert set(measured["classes"]["c0"]) == {"sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "prevalence"}
-    assert measured["interval"] == "95 % percentile bootstrap over patients, 2000 resamples"
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"):
+    assert set(measured["classes"]["c0"]) == {*BY_CLASS, "at_prevalence"}
+    assert measured["classes"]["c0"]["at_prevalence"] is None
+    assert measured["interval"] == "95 % BCa bootstrap over patients, 2000 resamples"
+    for name in OVERALL:
         estimate = measured[name]
-        assert 0 <= estimate["low"] < estimate["value"] < estimate["high"] <= 1
+        assert set(estimate) == {"value", "low", "high"}
+        assert 0 <= estimate["low"] < estimate["value"] < estimate["high"] <= (2 if name in ("brier", "log_loss") else 1)
+
+
+def test_what_is_measured_is_strict_json() -> None:
+    found = random_cases(12, 3)
+    json.dumps(measure(found, Decision(), prevalence={"c0": 0.1}), allow_nan=False)
+    json.dumps(measure(scored([1], [1.0]), Decision(), prevalence={"sick": 0.1}), allow_nan=False)
+
+
+def test_estimates_are_what_is_measured() -> None:
+    found = random_cases(60, 3, films=2)
+    by_name = estimates(found, found.prob.argmax(axis=1))
+    measured = measure(found, Decision())
+    assert by_name["accuracy"].to_json() == measured["accuracy"]
+    assert by_name["auprc/c1"].to_json() == measured["classes"]["c1"]["auprc"]
+
+
+def test_one_metric_alone_is_the_same_as_all_at_once() -> None:
+    found = random_cases(80, 3, films=2)
+    weights = Bootstrap(found.patient, resamples=20).weights().astype(float)
+    table = MetricTable(found, found.prob.argmax(axis=1))
+    for name, row in zip(table.names, table(np.ascontiguousarray(weights.T)), strict=True):
+        np.testing.assert_allclose(table.one(name, weights), row, err_msg=name)
 
 
 def test_measuring_twice_gives_the_same() -> None:
@@ -139,7 +191,9 @@ def test_measuring_twice_gives_the_same() -> None:
 def test_alike_images_of_a_patient_do_not_promise_more() -> None:
     once = random_cases(60, 2)
     copies = cases(once.y.repeat(5), once.prob.repeat(5, axis=0), once.labels.names, once.patient.repeat(5).tolist())
-    assert measure(copies, Decision())["accuracy"] == pytest.approx(measure(once, Decision())["accuracy"])
+    one, five = (measure(found, Decision()) for found in (once, copies))
+    for name in OVERALL:
+        assert five[name] == pytest.approx(one[name]), name
 
 
 def test_the_decision_is_applied() -> None:
@@ -165,3 +219,28 @@ def test_the_roc_curve_encloses_the_area() -> None:
 
 def test_one_score_for_all_is_a_straight_roc_curve() -> None:
     assert roc_points(scored([0, 1, 0], [0.5] * 3), 1) == {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0]}
+
+
+def test_no_image_is_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"^Metrics need at least one image, but there is none; evaluate a part that"):
+        measure(scored([], []), Decision())
+
+
+def test_a_probability_that_is_no_number_names_its_image() -> None:
+    with pytest.raises(DataError, match=r"^Probabilities must be finite numbers, i1 has \[nan, nan\]; predict again\.$"):
+        measure(scored([0, 1], [0.5, np.nan]), Decision())
+
+
+@pytest.mark.parametrize("column", [-1, 2])
+def test_an_unknown_class_names_its_image(column: int) -> None:
+    found = scored([0, 1], [0.2, 0.7])
+    with pytest.raises(DataError, match=rf"Every decision must be a column of \['normal', 'sick'\], i1 has {column}; correct"):
+        measure_decided(found, np.array([0, column]))
+    with pytest.raises(DataError, match=rf"Every label must be a column of \['normal', 'sick'\], i0 has {column}; correct"):
+        measure(replace(found, y=np.array([column, 1], np.int32)), Decision())
+
+
+def test_a_decision_for_each_image_is_wanted() -> None:
+    found = scored([0, 1], [0.2, 0.7])
+    with pytest.raises(DataError, match=r"needs one decision and 2 probabilities, got \(3,\) decisions and .* for 2 images"):
+        measure_decided(found, np.array([0, 1, 1]))

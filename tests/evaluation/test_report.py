@@ -10,7 +10,8 @@ import pytest
 
 from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.evaluate import Background, evaluate_predictions
-from lungwise.evaluation.report import _in_words, decimal, percent
+from lungwise.evaluation.report import _beside_guessing, _in_words, differing
+from lungwise.evaluation.texts import decimal, percent
 from tests.evaluation.factory import history, predictions
 
 EVIL = '<script>alert("x")</script>'
@@ -112,3 +113,52 @@ def test_what_cannot_be_known_is_said_in_words() -> None:
     silent = {"sensitivity": half, "ppv": unknown, "prevalence": half}
     assert _in_words("sick", absent) == "There is no image of sick here, so nothing can be said about recognising it."
     assert _in_words("sick", silent) == "Of 100 images of sick it recognises 50; it never says sick."
+
+
+def estimate(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.65, 0.8, "; it is better than that beyond chance."),
+        (0.55, 0.8, "; it is not shown to be better than that."),
+        (0.4, 0.55, "; it is worse than that beyond chance."),
+        (None, None, "."),
+    ],
+)
+def test_accuracy_stands_beside_the_most_frequent_answer(low: float | None, high: float | None, words: str) -> None:
+    classes = {name: {"prevalence": estimate(value, 0, 1)} for name, value in (("a", 0.4), ("b", 0.6))}
+    part = {"accuracy": estimate(0.7, low, high), "classes": classes}
+    assert _beside_guessing(part) == [f"Always saying b would be right for 60.0 %{words}"]
+    assert _beside_guessing({**part, "classes": {"a": {"prevalence": estimate(1.0, 1, 1)}}}) == []
+
+
+def test_intervals_by_formula_are_told_where_they_differ() -> None:
+    class_ = {"sensitivity": estimate(0.8, 0.7, 0.9), "ppv": estimate(0.9, None, None)}
+    exact = {"sensitivity": {"low": 0.709, "high": 0.891}, "ppv": {"low": 0.8, "high": 0.95}}
+    part = {"accuracy": estimate(0.8, 0.75, 0.85), "classes": {"sick": class_}}
+    formula = {"accuracy": {"low": 0.77, "high": 0.85}, "classes": {"sick": exact}}
+    found = [{key: plain(text) for key, text in row.items()} for row in differing({**part, "exact": formula})]
+    assert found == [
+        {"name": "accuracy", "bootstrap": "0.800 [0.750, 0.850]", "formula": "0.800 [0.770, 0.850]"},
+        {"name": "PPV, sick", "bootstrap": "0.900 [unknown]", "formula": "0.900 [0.800, 0.950]"},
+    ]
+    assert differing(part) == []
+
+
+def test_the_verdict_stands_before_everything_else(tmp_path: Path) -> None:
+    audit = [{"severity": "error", "check": "source-confounding", "message": "the source gives the class away"}]
+    data = {"audit": audit, "notes": ["Ask the clinic."]}
+    text = page(tmp_path, {"validation": 8, "test": 8}, Background("r", data=data))
+    order = ["Verdict", "do not rely on them", "The data: the source gives the class away.", "Few test patients", "it decides"]
+    order += [
+        "Results by class",
+        "What to know about the data",
+        "Do probabilities mean",
+        "Does it read lungs?",
+        "Worst mistakes",
+    ]
+    places = [text.index(words) for words in [*order, "For a paper", "</html>"]]
+    assert places == sorted(places)

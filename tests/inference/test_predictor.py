@@ -18,7 +18,9 @@ from lungwise.bundle.spec import DecisionSpec
 from lungwise.errors import BundleError, ImageError, LungwiseError
 from lungwise.imaging.preprocess import Preprocess, to_input, to_square
 from lungwise.imaging.radiograph import Radiograph
+from lungwise.imaging.views import to_inputs
 from lungwise.inference.engine import OnnxEngine, Outputs
+from lungwise.inference.explain import grad_cam
 from lungwise.inference.predictor import BATCH, Image, Predictor, find_images, load
 from tests.bundle_factory import make_bundle, make_head, make_predictor, numpy_forward, youden
 from tests.conftest import Encode
@@ -212,19 +214,72 @@ def test_squares_are_made_inputs_batch_by_batch(
     made, longest = [0], []
     run = OnnxEngine.run
 
-    def counted(square: Grey, spec: Preprocess) -> NDArray[np.float32]:
+    def counted(square: Grey, spec: Preprocess, number: int) -> NDArray[np.float32]:
         made[0] += 1
-        return to_input(square, spec)
+        return to_inputs(square, spec, number)
 
     def emptied(engine: OnnxEngine, batch: NDArray[np.float32]) -> Outputs:
         longest.append(made[0])
         made[0] = 0
         return run(engine, batch)
 
-    monkeypatch.setattr("lungwise.inference.predictor.to_input", counted)
+    monkeypatch.setattr("lungwise.inference.predictor.to_inputs", counted)
     monkeypatch.setattr(OnnxEngine, "run", emptied)
     predictor.probabilities(np.zeros((3 * BATCH, 40, 40), np.uint8))
     assert longest == [BATCH] * 3
+
+
+# Views
+
+
+def over_views(predictor: Predictor, greys: list[Grey]) -> NDArray[np.float64]:
+    """Probabilities by numpy, from the mean of the views' logits."""
+    spec, head = predictor.spec, predictor.bundle.head
+    squares = [to_square(Radiograph(grey), spec.preprocess) for grey in greys]
+    each = [numpy_forward(to_inputs(square, spec.preprocess, spec.views), head, spec.head)["logits"] for square in squares]
+    powers = np.exp(np.stack([logits.astype(float).mean(axis=0) for logits in each]) / spec.temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("views", [2, 3, 16])
+def test_the_logits_of_all_views_are_averaged_at_every_door(tmp_path: Path, greys: list[Grey], views: int) -> None:
+    predictor = make_predictor(tmp_path / "m", pool="flatten", views=views, temperature=5.0)
+    wanted = over_views(predictor, greys)
+    assert np.abs(wanted - expected(predictor, greys, 5.0)).max() > 1e-3  # it is another answer than the image's alone
+    np.testing.assert_allclose(shares(predictor, [*greys] * 4), np.tile(wanted, (4, 1)), atol=1e-6)
+    np.testing.assert_allclose(list(predictor.predict(greys[3]).probabilities.values()), wanted[3], atol=1e-6)
+    squares = np.stack([to_square(Radiograph(grey), predictor.spec.preprocess) for grey in greys])
+    np.testing.assert_allclose(predictor.probabilities(squares), wanted, atol=1e-6)
+
+
+def test_one_view_is_the_image_itself(tmp_path: Path, predictor: Predictor, greys: list[Grey]) -> None:
+    assert predictor.spec.views == 1
+    np.testing.assert_allclose(over_views(predictor, greys), expected(predictor, greys), atol=1e-12)
+
+
+def test_the_heat_map_is_that_of_the_first_view(tmp_path: Path, greys: list[Grey]) -> None:
+    maps = []
+    for views in (1, 5):
+        predictor = make_predictor(tmp_path / f"m{views}", views=views, decision=youden(0.0))  # both decide for the finding
+        results = list(predictor.predict_many(greys * 4, tmp_path / f"maps{views}"))
+        maps.append([Path(str(result.heatmap)).read_bytes() for result in results])
+    assert maps[0] == maps[1]
+    assert len(set(maps[0])) == len(greys)
+
+
+def test_more_views_do_not_make_larger_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    run = OnnxEngine.run
+
+    def measured(engine: OnnxEngine, batch: NDArray[np.float32]) -> Outputs:
+        sizes.append(len(batch))
+        return run(engine, batch)
+
+    monkeypatch.setattr(OnnxEngine, "run", measured)
+    for views, wanted in ((3, [15, 15, 15, 3, 3]), (16, [16] * 17)):
+        sizes.clear()
+        make_predictor(tmp_path / f"m{views}", views=views).probabilities(np.zeros((17, 40, 40), np.uint8))
+        assert sizes == wanted
 
 
 # Temperature and decision
@@ -386,3 +441,33 @@ def test_prediction_needs_no_training_package() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": source}
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_map_of_each_class_takes_the_place_of_a_temperature(tmp_path: Path, greys: list[Grey]) -> None:
+    matrix, bias = ((1.5, 0.25), (-0.5, 2.0)), (0.5, -0.25)
+    predictor = make_predictor(tmp_path / "m", calibration_matrix=matrix, calibration_bias=bias)
+    logs = np.log(expected(predictor, greys))
+    powers = np.exp(logs @ np.array(matrix).T + bias)
+    np.testing.assert_allclose(shares(predictor, list(greys)), powers / powers.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_sets_hold_the_classes_within_their_quantiles(tmp_path: Path, greys: list[Grey]) -> None:
+    plain = make_predictor(tmp_path / "plain")
+    assert [result.conformal_set for result in plain.predict_many(greys)] == [None] * len(greys)
+    prob = shares(plain, list(greys))
+    # Quantiles by label, in another order than the columns.
+    quantiles = {"sick": float(1 - np.median(prob[:, 1])), "normal": 0.0}
+    found = list(make_predictor(tmp_path / "m", conformal_quantiles=quantiles).predict_many([*greys, b"no image"]))
+    wanted = [("sick",) if row[1] >= np.median(prob[:, 1]) else () for row in prob]
+    assert [result.conformal_set for result in found] == [*wanted, None]
+    assert {(), ("sick",)} == set(wanted)
+
+
+def test_heat_maps_are_those_of_the_forward_pass(tmp_path: Path, greys: list[Grey]) -> None:
+    predictor = make_predictor(tmp_path / "m")
+    squares = np.stack([np.asarray(cv2.resize(grey, (40, 40)), np.uint8) for grey in greys])
+    maps = predictor.heat_maps(squares, [1] * len(greys))
+    outputs = predictor._run(squares)
+    for row, found in enumerate(maps):
+        wanted = grad_cam(outputs.features[row], outputs.embedding[row], predictor.bundle.head, "average", 1)
+        np.testing.assert_array_equal(found, wanted)

@@ -23,8 +23,18 @@ OK = Result(
     model="tiny",
     bundle_sha256="ab12",
     intended_use="Research use only.",
+    conformal_set=("sick",),
 )
-FAILED = replace(OK, status="error", decision=None, probabilities={}, reasons=("a.png is empty",), warnings=(), heatmap=None)
+FAILED = replace(
+    OK,
+    status="error",
+    decision=None,
+    probabilities={},
+    conformal_set=None,
+    reasons=("a.png is empty",),
+    warnings=(),
+    heatmap=None,
+)
 
 
 def strict(text: str) -> dict[str, object]:
@@ -46,6 +56,18 @@ def test_json_has_the_agreed_keys() -> None:
         *("path", "status", "decision", "probabilities", "conformal_set", "reasons", "warnings", "heatmap", "model"),
         *("bundle_sha256", "intended_use"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "json_", "text"),
+    [(None, None, ""), ((), [], "(none)"), (("normal", "sick"), ["normal", "sick"], "normal; sick")],
+)
+def test_a_set_that_is_empty_is_not_one_that_is_unknown(
+    found: tuple[str, ...] | None, json_: list[str] | None, text: str
+) -> None:
+    result = replace(OK, conformal_set=found)
+    assert strict(result.to_json())["conformal_set"] == json_
+    assert dict(zip(csv_header(LABELS), csv_row(result, LABELS), strict=True))["conformal_set"] == text
 
 
 def test_an_error_has_reasons_and_no_decision() -> None:
@@ -77,6 +99,7 @@ def test_a_row_has_a_cell_for_every_column() -> None:
         "decision": "sick",
         "prob_normal": "0.250000",
         "prob_sick": "0.750000",
+        "conformal_set": "sick",
         "reasons": "",
         "warnings": "colour image converted to grey; odd",
         "heatmap": "heat/a.png",

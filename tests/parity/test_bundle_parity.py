@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from lungwise.data.store import PreparedData
 from lungwise.errors import BundleError
 from lungwise.inference.predictor import load
 from lungwise.models.classifier import build_classifier, with_features
+from lungwise.models.layout import FAMILY, Five
 from lungwise.pipeline import bundle_predictions, evaluate_bundle, export_run
 from lungwise.recipe import Head, Model
 
@@ -51,9 +53,21 @@ def test_bundle_evaluated_on_its_data_agrees_with_the_run(bundle: Path, small_da
     assert "synthetic phantoms" in (tmp_path / "report" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("backbone", ["coatnet-pico", "kaggle-cnn"])
+@pytest.mark.parametrize(
+    ("backbone", "blocks"),
+    [
+        ("kaggle-cnn", None),
+        # One block of every kind, and one behind it; the whole network has more of the same and takes its time.
+        ("coatnet-pico", (2, 2, 1, 2, 1)),
+        pytest.param("coatnet-pico", None, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("head", [Head(width=16, batch_norm=True), Head(width=0)], ids=["hidden", "linear"])
-def test_onnx_equals_keras_on_several_batch_sizes(backbone: str, head: Head) -> None:
+def test_onnx_equals_keras_on_several_batch_sizes(
+    backbone: str, blocks: Five | None, head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if blocks:
+        monkeypatch.setitem(FAMILY, backbone, replace(FAMILY[backbone], blocks=blocks, widths=(8, 16, 32, 64, 96)))
     keras.utils.set_random_seed(0)
     model = with_features(build_classifier(Model.model_validate({"backbone": backbone, "image_size": 64, "head": head}), 3))
     samples = np.random.default_rng(0).random((4, 64, 64, 1), "float32")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 from lungwise.bundle.export import prove, to_onnx
 from lungwise.bundle.head import head_of
+from lungwise.models import classifier
 from lungwise.models.classifier import build_classifier, with_features
 from lungwise.models.coatnet import CoAtNet, Layout
 from lungwise.models.coatnet_lite import CoAtNetLite
@@ -59,8 +62,17 @@ def test_jax_gives_tensorflows_answers(tmp_path: Path) -> None:
         np.testing.assert_allclose(np.load(tmp_path / f"{name}-jax.npy"), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("backbone", [pytest.param("efficientnet-lite0", marks=pytest.mark.slow), "coatnet-lite"])
-def test_lite_networks_answer_alike_in_onnx(backbone: str) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        pytest.param("efficientnet-lite0", {}, marks=pytest.mark.slow),
+        pytest.param("coatnet-lite", {}, marks=pytest.mark.slow),
+        ("coatnet-lite", {"widths": (32, 64), "blocks": (1, 1)}),
+    ],
+)
+def test_lite_networks_answer_alike_in_onnx(backbone: str, size: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if size:
+        monkeypatch.setattr(classifier, "CoAtNetLite", partial(CoAtNetLite, **size))
     keras.utils.set_random_seed(0)
     spec = Model.model_validate({"backbone": backbone, "image_size": 64, "standardise": True, "head": Head(width=16)})
     model = with_features(build_classifier(spec, 3))

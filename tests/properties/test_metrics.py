@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lungwise.evaluation.cases import Cases
+from lungwise.evaluation.curves import Ranking
 from lungwise.evaluation.decision import Decision, Rule, fit_decision
 from lungwise.evaluation.intervals import Bootstrap
-from lungwise.evaluation.metrics import auroc, confusion, f1, ratio, statistics
+from lungwise.evaluation.metrics import confusion, statistics
 from tests.evaluation.factory import scored
 
 Flags = NDArray[np.bool_]
@@ -32,17 +33,26 @@ def resample(cases: Cases, seed: int) -> NDArray[np.float64]:
     return Bootstrap(cases.patient, resamples=1, seed=seed).weights().astype(np.float64)
 
 
+def figures(cases: Cases, weights: NDArray[np.float64]) -> dict[str, float]:
+    """Every metric of sick, with whatever is at least 0.5 called so."""
+    called = (cases.prob[:, 1] >= 0.5).astype(np.int64)
+    return {name: float(statistic(weights)[0]) for name, statistic in statistics(cases, called)}
+
+
 @quick
 @given(binary(), st.integers(0, 99))
-def test_the_area_equals_scikit_learns_for_any_weights(cases: Cases, seed: int) -> None:
+def test_the_areas_equal_scikit_learns_for_any_weights(cases: Cases, seed: int) -> None:
     truth, score, weights = cases.y == 1, cases.prob[:, 1], resample(cases, seed)
-    found = auroc(weights, truth, score)[0]
+    found = figures(cases, weights)
     if weights[0, truth].sum() == 0 or weights[0, ~truth].sum() == 0:
-        assert np.isnan(found)
+        assert np.isnan([found["auroc/sick"], found["auprc/sick"]]).all()
         return
     drawn = weights[0] > 0
-    wanted = reference.roc_auc_score(truth[drawn], score[drawn], sample_weight=weights[0, drawn])
-    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    kept = {"sample_weight": weights[0, drawn]}
+    wanted = reference.roc_auc_score(truth[drawn], score[drawn], **kept)
+    np.testing.assert_allclose(found["auroc/sick"], wanted, atol=1e-12)
+    wanted = reference.average_precision_score(truth[drawn], score[drawn], **kept)
+    np.testing.assert_allclose(found["auprc/sick"], wanted, atol=1e-12)
 
 
 @quick
@@ -50,9 +60,10 @@ def test_the_area_equals_scikit_learns_for_any_weights(cases: Cases, seed: int) 
 def test_shares_equal_scikit_learns_for_any_weights(cases: Cases, seed: int) -> None:
     truth, called, weights = cases.y == 1, cases.prob[:, 1] >= 0.5, resample(cases, seed)
     kept = {"sample_weight": weights[0], "zero_division": np.nan}
-    np.testing.assert_allclose(ratio(weights, called, truth)[0], reference.recall_score(truth, called, **kept))
-    np.testing.assert_allclose(ratio(weights, truth, called)[0], reference.precision_score(truth, called, **kept))
-    np.testing.assert_allclose(f1(weights, truth, called)[0], reference.f1_score(truth, called, **kept))
+    found = figures(cases, weights)
+    np.testing.assert_allclose(found["sensitivity/sick"], reference.recall_score(truth, called, **kept))
+    np.testing.assert_allclose(found["ppv/sick"], reference.precision_score(truth, called, **kept))
+    np.testing.assert_allclose(found["f1/sick"], reference.f1_score(truth, called, **kept))
 
 
 @quick
@@ -70,9 +81,12 @@ def test_a_weight_is_the_same_as_that_many_copies(cases: Cases, seed: int) -> No
 @quick
 @given(binary())
 def test_the_area_does_not_change_when_scores_are_bent(cases: Cases) -> None:
-    truth, score, once = cases.y == 1, cases.prob[:, 1], np.ones((1, len(cases)))
-    np.testing.assert_allclose(auroc(once, truth, score), auroc(once, truth, score**3))
-    np.testing.assert_allclose(auroc(once, truth, score), 1 - auroc(once, truth, -score))
+    truth, score, once = cases.y == 1, cases.prob[:, 1], np.ones((len(cases), 1))
+    plain, bent, turned = (
+        Ranking(truth, values, np.arange(len(cases)), len(cases))(once)[0] for values in (score, score**3, -score)
+    )
+    np.testing.assert_allclose(plain, bent)
+    np.testing.assert_allclose(plain, 1 - turned)
 
 
 @quick
@@ -81,19 +95,6 @@ def test_the_confusion_matrix_counts_every_case_once(cases: Cases) -> None:
     table = np.array(confusion(cases, Decision().decide(cases.prob)))
     assert table.sum() == len(cases)
     assert table.sum(axis=1).tolist() == np.bincount(cases.y, minlength=2).tolist()
-
-
-@quick
-@given(binary())
-def test_every_estimate_is_a_share_within_its_interval_or_undefined(cases: Cases) -> None:
-    bootstrap = Bootstrap(cases.patient, resamples=120)
-    for _, statistic in statistics(cases, Decision().decide(cases.prob)):
-        found = bootstrap.estimate(statistic)
-        if found.value is None or found.low is None or found.high is None:
-            assert (found.value, found.low, found.high) == (None, None, None)
-        else:
-            assert 0 <= found.low <= found.high <= 1
-            assert 0 <= found.value <= 1
 
 
 def youden(truth: Flags, called: Flags) -> float:

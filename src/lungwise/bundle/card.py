@@ -33,6 +33,8 @@ def model_card(spec: BundleSpec) -> str:
         "",
         f"A probability for each of: {', '.join(spec.labels)}. Decision: {_decision(spec)}",
         "",
+        _calibration(spec),
+        "",
         "## Results",
         "",
         *_results(spec.metrics),
@@ -56,6 +58,21 @@ def _decision(spec: BundleSpec) -> str:
     return f"{finding} from a probability of {spec.decision.threshold:.3f} on (chosen on {spec.decision.fitted_on})."
 
 
+def _calibration(spec: BundleSpec) -> str:
+    if spec.calibration_matrix:
+        said = "Probabilities are calibrated by a map of their own for each class, fitted on validation."
+    elif spec.temperature != 1:
+        said = f"Probabilities are calibrated by the temperature {spec.temperature:.3f}, fitted on validation."
+    else:
+        said = "Probabilities are as the network gives them, not calibrated."
+    if not spec.conformal_quantiles:
+        return said
+    return (
+        f"{said} Besides the decision it names the set of classes that cannot be left out: for images like those of validation "
+        f"it holds the true class in {100 * (1 - spec.conformal_alpha):.4g} of 100, for each class by itself."
+    )
+
+
 def _results(metrics: dict[str, Any]) -> list[str]:
     if not metrics:
         return ["It was not evaluated.", ""]
@@ -71,7 +88,8 @@ def _results(metrics: dict[str, Any]) -> list[str]:
         rows += [(f"{key}, {name}", values[key]) for key in ("sensitivity", "specificity", "ppv")]
     for name, estimate in rows:
         if estimate["value"] is not None:
-            lines.append(f"| {name} | {estimate['value']:.3f} | {estimate['low']:.3f} to {estimate['high']:.3f} |")
+            ends = "unknown" if estimate["low"] is None else f"{estimate['low']:.3f} to {estimate['high']:.3f}"
+            lines.append(f"| {name} | {estimate['value']:.3f} | {ends} |")
     return [*lines, ""]
 
 

@@ -75,7 +75,7 @@ def prepare(
         exclude=tuple(exclude or ()),
     )
     options = SourceOptions(
-        images=images, columns=_columns(column or []), covidx=covidx, patient_pattern=patient_pattern,
+        images=images, columns=columns_of(column or []), covidx=covidx, patient_pattern=patient_pattern,
         classes=tuple(classes or ()), patient_key=patient_key, secondary=secondary,
     )  # fmt: skip
     speaker = console(quiet or json)
@@ -94,13 +94,18 @@ def say(speaker: Console) -> Callable[[str], None]:
 
 def audit(
     data: Annotated[Path, typer.Argument(help="A prepared data set.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for audit.html and audit.json; DATA by default.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="A bundle: does it read lungs, or something else?")] = None,
+    left_out: Annotated[
+        Path | None, typer.Option("--left-out", help="With --model: an evaluated train --leave-one-source-out run.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports; DATA by default.")] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Look for what would mislead: duplicates, leaks, conflicts, confounding, pictures that are no chest films.
 
-    Exit code 1 when there is an error among the findings.
+    With --model also for shortcuts: whether the bundle could answer without lungs. Writes audit.html and audit.json, and
+    shortcuts.html and shortcuts.json. Exit code 1 when there is an error among the findings.
     """
     from lungwise.data.audit import audit as run
     from lungwise.data.audit.report import as_json, render
@@ -108,19 +113,36 @@ def audit(
     from lungwise.data.store import open_data
     from lungwise.files import write_json, write_text
 
+    if left_out is not None and model is None:
+        raise DataError("--left-out says how a model does on new sources, so it needs --model BUNDLE; give both.")
     prepared, speaker = open_data(data), console(quiet or json)
     root = Path(prepared.facts["root"]) if prepared.facts["kind"] in LISTED else None
     findings = run(prepared.manifest, prepared.pixels, root=root, progress=lambda step: speaker.print(f"Checking {step}"))
     found, folder = as_json(prepared, findings), out or data
     write_json(folder / "audit.json", found["findings"])
     write_text(folder / "audit.html", render(prepared, findings))
-    if json:
-        print_json(found)
-    else:
+    if not json:
         show_findings(found["findings"], speaker)
         speaker.print(f"Report: {folder / 'audit.html'}", markup=False)
-    if found["errors"]:
+    shortcuts = _shortcuts(prepared, model, left_out, folder, speaker) if model is not None else None
+    if json:
+        print_json(found | ({"shortcuts": shortcuts} if shortcuts else {}))
+    if found["errors"] or (shortcuts and shortcuts["severity"] == "error"):
         raise typer.Exit(1)
+
+
+def _shortcuts(data: PreparedData, model: Path, left_out: Path | None, folder: Path, speaker: Console) -> dict[str, Any]:
+    """Audit a bundle, and say what was found."""
+    from lungwise.inference.predictor import load
+    from lungwise.shortcuts import audit_shortcuts
+
+    found = audit_shortcuts(
+        load(model), data, folder, left_out=left_out, progress=lambda step: speaker.print(f"Checking {step}", markup=False)
+    )
+    for check in found["checks"]:
+        speaker.print(f"{check['severity']}: {check['message']} ({check['name']})", markup=False)
+    speaker.print(f"Report: {folder / 'shortcuts.html'}", markup=False)
+    return found
 
 
 def show_findings(findings: list[dict[str, Any]], speaker: Console) -> None:
@@ -166,7 +188,8 @@ def _not_read(data: PreparedData) -> list[dict[str, Any]]:
     return [{"path": path, "reason": reason} for path, reason in bad.select("path", "status").iter_rows()]
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
+def columns_of(pairs: list[str]) -> dict[str, str]:
+    """Our column names to theirs, from ``--column OURS=THEIRS``."""
     columns = {}
     for pair in pairs:
         ours, sign, theirs = pair.partition("=")

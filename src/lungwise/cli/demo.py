@@ -32,9 +32,9 @@ def demo(
 ) -> None:
     """From X-rays to report, bundle and a prediction with its picture, in a few minutes on two cores."""
     from lungwise.cli.data import show_data
+    from lungwise.cli.evaluation import show_metrics
     from lungwise.cli.progress import TrainingProgress
     from lungwise.cli.quiet import import_keras
-    from lungwise.cli.training import show_metrics
     from lungwise.recipe import load_recipe
 
     import_keras("the demo")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import lungwise
-from lungwise.cli import data, demo, prediction, training, tuning
+from lungwise.cli import data, demo, evaluation, prediction, training, tuning
 from lungwise.cli.console import console
 from lungwise.errors import LungwiseError
 
@@ -60,8 +60,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _command in (
-    demo.demo, data.prepare, data.audit, training.train, tuning.tune, training.evaluate, training.compare, prediction.export,
-    prediction.predict,
+    demo.demo, data.prepare, data.audit, training.train, tuning.tune, evaluation.evaluate, evaluation.compare,
+    prediction.export, prediction.predict,
 ):  # fmt: skip
     app.command()(guarded(_command))
 

@@ -103,13 +103,19 @@ def _csv_line(cells: list[str]) -> str:
 def _table(answers: list[Result], predictor: Predictor) -> str:
     from rich.console import Console
 
-    rows = []
+    from lungwise.inference.result import set_text
+
+    spec, rows = predictor.spec, []
+    sets = [f"set at {100 * (1 - spec.conformal_alpha):.4g} %"] if spec.conformal_quantiles else []
     for result in answers:
         shares = [f"{result.probabilities[label]:.3f}" if result.probabilities else "" for label in predictor.labels]
-        rows.append([result.path, result.decision or "could not be read", *shares, "; ".join(result.warnings)])
+        said = [*shares, *([set_text(result)] if sets else []), "; ".join(result.warnings)]
+        rows.append([result.path, result.decision or "could not be read", *said])
     buffer = io.StringIO()
     width = None if sys.stdout.isatty() else 200
-    Console(file=buffer, highlight=False, width=width).print(table("", ["image", "decision", *predictor.labels, ""], rows))
+    Console(file=buffer, highlight=False, width=width).print(
+        table("", ["image", "decision", *predictor.labels, *sets, ""], rows)
+    )
     return buffer.getvalue()
 
 

@@ -1,15 +1,14 @@
-"""``lungwise train``, ``evaluate`` and ``compare``."""
+"""``lungwise train``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungwise.cli.console import Json, Quiet, console, print_json, table
+from lungwise.cli.console import Json, Quiet, console, print_json
 from lungwise.cli.quiet import import_keras
 from lungwise.errors import LungwiseError
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lungwise.cli.progress import TrainingProgress
+    from lungwise.training.division import Division, LeaveOneSourceOut
 
 
 def train(
@@ -34,6 +34,9 @@ def train(
     by: Annotated[
         str, typer.Option(help="With --folds: divide by patient; or by image, for comparison with figures published so.")
     ] = "patient",
+    leave_one_source_out: Annotated[
+        bool, typer.Option("--leave-one-source-out", help="Cross-validate: each source in turn is the test part, all of it.")
+    ] = False,
     log: Annotated[
         list[str] | None, typer.Option("--log", help="Record training with tensorboard or mlflow as well; repeat it.")
     ] = None,
@@ -44,38 +47,53 @@ def train(
     from lungwise.data.store import open_data
     from lungwise.recipe import load_recipe
 
-    _check_folds(folds, out, repeats=repeats, include_test=include_test, by=by)
+    division = _division(folds, leave_one_source_out, out, repeats=repeats, include_test=include_test, by=by)
     chosen, prepared = load_recipe(recipe, set_), open_data(data)
     speaker = console(quiet or json)
     import_keras("training")
-    from lungwise.training.crossval import Division, cross_validate
+    from lungwise.training.crossval import cross_validate
     from lungwise.training.fit import train as run
     from lungwise.training.loggers import Together, loggers
+    from lungwise.training.run import gone_if_refused
 
     shown = watcher_of(speaker)
     watcher = Together([shown, *loggers(log or [])])
+    say = partial(speaker.print, markup=False)
     try:
-        if folds is None:
-            finished = run(prepared, chosen, out, watcher)
-        else:
-            division = Division(folds, repeats, include_test, by)
-            begin = partial(speaker.print, markup=False)
-            finished = cross_validate(prepared, chosen, out, division, watcher, begin=begin)
+        with gone_if_refused(out):
+            if division is None:
+                finished = run(prepared, chosen, out, watcher)
+            else:
+                finished = cross_validate(prepared, chosen, out, division, watcher, begin=say, refused=say)
     finally:
         shown.close()
     if json:
         print_json({"run": str(out), "history": finished.history()})
-    speaker.print(f"Finished {'run' if folds is None else 'folds'}: {out}. Next: lungwise evaluate {out}", markup=False)
+    speaker.print(f"Finished {'run' if division is None else 'folds'}: {out}. Next: lungwise evaluate {out}", markup=False)
 
 
-def _check_folds(folds: int | None, out: Path, **options: object) -> None:
-    """Options of cross-validation go with --folds, and so does its directory."""
-    usual: dict[str, object] = {"repeats": 1, "include_test": False, "by": "patient"}
-    given = [name for name, value in options.items() if value != usual[name]]
-    if folds is None and given:
-        raise LungwiseError(f"--{given[0].replace('_', '-')} belongs to cross-validation; add --folds, for example --folds 5.")
-    if folds is None and (out / "crossval.json").exists():
-        raise LungwiseError(f"{out} holds a cross-validation; add its --folds, or choose another --out.")
+def _division(
+    folds: int | None, by_source: bool, out: Path, *, repeats: int, include_test: bool, by: str
+) -> Division | LeaveOneSourceOut | None:
+    """What the options of cross-validation ask for; None is a single run."""
+    usual = {"--repeats": repeats == 1, "--include-test": not include_test, "--by": by == "patient"}
+    given = [option for option, left_alone in usual.items() if not left_alone]
+    if by_source:
+        # All images of a source are tested, those of the test part too.
+        others = ["--folds"] * (folds is not None) + [option for option in given if option != "--include-test"]
+        if others:
+            raise LungwiseError(f"--leave-one-source-out and {others[0]} exclude each other; give one of them.")
+    elif folds is None and given:
+        raise LungwiseError(f"{given[0]} belongs to cross-validation; add --folds, for example --folds 5.")
+    elif folds is None and (out / "crossval.json").exists():
+        raise LungwiseError(
+            f"{out} holds a cross-validation; add its --folds or --leave-one-source-out, or choose another --out."
+        )
+    if folds is None and not by_source:
+        return None
+    from lungwise.training.division import Division, LeaveOneSourceOut
+
+    return LeaveOneSourceOut() if folds is None else Division(folds, repeats, include_test, by)
 
 
 def watcher_of(speaker: Console) -> TrainingProgress:
@@ -103,85 +121,3 @@ def watcher_of(speaker: Console) -> TrainingProgress:
             super().close()
 
     return WithPass(speaker)
-
-
-def evaluate(
-    what: Annotated[Path, typer.Argument(help="A run directory, or a bundle together with --data.")],
-    data: Annotated[Path | None, typer.Option(help="A prepared data set to evaluate a bundle on.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for a bundle's report.")] = None,
-    rule: Annotated[
-        str, typer.Option(help="How a run's threshold is chosen on validation: youden, sensitivity, argmax.")
-    ] = "youden",
-    sensitivity: Annotated[float, typer.Option(help="The sensitivity to keep with --rule sensitivity.")] = 0.95,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Say how good a model is: metrics.json for machines, report.html for people."""
-    speaker = console(quiet or json)
-    if data is None:
-        from lungwise.evaluation.decision import Rule
-        from lungwise.evaluation.evaluate import evaluate_run
-
-        folder, metrics = what, evaluate_run(what, Rule(rule, sensitivity))
-    else:
-        if out is None:
-            raise LungwiseError("Evaluating a bundle on data needs a folder for the report; add --out DIR.")
-        from lungwise.data.store import open_data
-        from lungwise.inference.predictor import load
-        from lungwise.pipeline import evaluate_bundle
-
-        folder, metrics = out, evaluate_bundle(load(what), open_data(data), out)
-    if json:
-        print_json(metrics)
-    show_metrics(metrics, speaker)
-    speaker.print(f"Report: {folder / 'report.html'}", markup=False)
-
-
-def show_metrics(metrics: dict[str, Any], speaker: Console) -> None:
-    """The main figures as tables."""
-    from lungwise.evaluation.report import decimal, percent
-
-    part = metrics["parts"][metrics["part"]]
-    speaker.print(
-        f"{metrics['part']} accuracy {percent(part['accuracy'])}, AUROC {decimal(part['macro_auroc'])} "
-        f"({part['images']} images of {part['patients']} patients)",
-        markup=False,
-    )
-    keys = ["sensitivity", "ppv", "f1", "auroc"]
-    if metrics.get("folds"):
-        speaker.print(_over_folds(metrics["folds"]), markup=False)
-    rows = [[label, *(decimal(found[key]) for key in keys)] for label, found in part["classes"].items()]
-    speaker.print(table("", ["class", *keys], rows))
-    words = {True: "met", False: "not met", None: "cannot be said"}
-    for target in metrics["targets"]:
-        text = f"{target['target']}, wanted {target['wanted']}: {target['got']}, {words[target['met']]}"
-        speaker.print(text, markup=False)
-
-
-def _over_folds(folds: dict[str, Any]) -> str:
-    from lungwise.evaluation.report import plus_minus
-
-    mean = folds["mean"]
-    return (
-        f"over {len(folds['each'])} folds, mean ± SD: accuracy {plus_minus(mean['accuracy'])}, balanced accuracy "
-        f"{plus_minus(mean['balanced_accuracy'])}, AUROC {plus_minus(mean['macro_auroc'])}"
-    )
-
-
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Evaluated run directories.")],
-    json: Json = False,
-) -> None:
-    """Print a table of several runs, best accuracy first."""
-    from rich.console import Console
-
-    from lungwise.evaluation.compare import COLUMNS
-    from lungwise.evaluation.compare import compare as rows_of
-
-    rows = rows_of(runs)
-    if json:
-        print_json(rows)
-    else:
-        # Without a terminal to measure, the table keeps the width that it needs.
-        width = None if sys.stdout.isatty() else 200
-        Console(highlight=False, width=width).print(table("", list(COLUMNS), [list(row.values()) for row in rows]))

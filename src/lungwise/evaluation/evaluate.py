@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 import lungwise
-from lungwise.errors import DataError, RunError
+from lungwise.errors import DataError
 from lungwise.evaluation.cases import Cases, read_predictions, to_cases
-from lungwise.evaluation.decision import Decision, Rule, fit_decision
-from lungwise.evaluation.folds import common_decision, describe_folds, judge, pooled, summary
-from lungwise.evaluation.metrics import measure
+from lungwise.evaluation.conformal import Conformal
+from lungwise.evaluation.decision import Decision, Rule
+from lungwise.evaluation.folds import calibration_of_folds, common_decision, describe_folds, judge, pooled, summary
+from lungwise.evaluation.judged import Judged, judged, measured, patients_by_class
+from lungwise.evaluation.mistakes import Pictures, shown, worst
 from lungwise.evaluation.report import pictures, render
+from lungwise.evaluation.run_files import find_shortcuts, read_json, read_text
+from lungwise.evaluation.subgroups import by_columns
 from lungwise.evaluation.targets import learning, targets
+from lungwise.evaluation.wishes import NONE, Wishes
 from lungwise.files import write_json, write_text
 from lungwise.labels import LabelSet
 
@@ -36,8 +42,13 @@ class Background:
         kept_epoch: the epoch whose weights predicted.
         recipe: the recipe's text, or "".
         environment: packages, python, system, cores, or {}.
-        decision: an earlier choice, for example a bundle's; None chooses on the validation part.
-        rule: how to choose it; Youden's by default.
+        decision: an earlier choice, that of a bundle, whose probabilities are calibrated already: then nothing is fitted.
+            None calibrates and chooses on the validation part.
+        conformal: with a decision, the bundle's quantiles.
+        rule: how to choose a decision; Youden's by default.
+        wishes: what the report shall say besides the usual.
+        pictures: gives films and heat maps of the worst mistakes; None shows them by name only.
+        model: what the model is called in a shortcut audit; ``name`` by default.
     """
 
     name: str
@@ -48,7 +59,11 @@ class Background:
     recipe: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
+    conformal: Conformal | None = None
     rule: Rule | None = None
+    wishes: Wishes = NONE
+    pictures: Pictures | None = None
+    model: str = ""
 
 
 def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path) -> dict[str, Any]:
@@ -64,34 +79,53 @@ def evaluate_predictions(table: pl.DataFrame, background: Background, out: Path)
 
     Raises:
         DataError: the table holds neither a test nor a validation part, or bad rows.
+        RunError: a shortcut audit in ``out`` is damaged.
     """
+    wishes = background.wishes
+    table = wishes.table(table)
     present = [split for split in SPLITS if (table["split"] == split).any()]
     if not present or present == ["train"]:
         raise DataError("Evaluation needs test or validation images, the predictions hold neither; prepare the data with both.")
-    cases = {split: to_cases(table, split) for split in present}
-    decision = background.decision or (
-        fit_decision(cases["validation"], background.rule) if "validation" in cases else Decision()
-    )
-    metrics = _measure_all(cases, decision, background)
-    chosen = cases[metrics["part"]]
-    return _publish(metrics, chosen, decision, describe(decision, chosen.labels), background, out)
+    raw = {split: to_cases(table, split) for split in present}
+    if background.decision is None:
+        found = judged(raw, wishes.rule(background.rule, raw[present[0]].labels), wishes.prevalence)
+    else:
+        found = measured(raw, background.decision, background.conformal, wishes.prevalence)
+    metrics = _of_parts(found, background)
+    chosen = found.cases[metrics["part"]]
+    decided = found.decision.decide(chosen.prob)
+    metrics["subgroups"] = by_columns(chosen, decided, table, wishes.by)
+    return _publish(metrics, _Shown(chosen, decided, found.decision, describe(found.decision, chosen.labels)), background, out)
 
 
-def _publish(
-    metrics: dict[str, Any], chosen: Cases, decision: Decision, sentence: str, background: Background, out: Path
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Shown:
+    """What the report draws besides the metrics."""
+
+    cases: Cases
+    decided: NDArray[np.int64]
+    decision: Decision
+    sentence: str
+
+
+def _publish(metrics: dict[str, Any], seen: _Shown, background: Background, out: Path) -> dict[str, Any]:
     """Write the report, then the metrics."""
+    metrics["patients_by_class"] = patients_by_class(seen.cases)
+    metrics["shortcuts"] = find_shortcuts(out, background.model or background.name, background.data)
+    wrong = worst(seen.cases, seen.decided) if background.wishes.images else []
     page = render(
         {
             "name": background.name,
             "description": background.description,
             "metrics": metrics,
             "targets": metrics["targets"],
-            "figures": {"scores": "", "learning": "", **pictures(chosen, decision, metrics, background.history)},
-            "decision": sentence,
+            "figures": {"scores": "", "learning": "", **pictures(seen.cases, seen.decision, metrics, background.history)},
+            "decision": seen.sentence,
             "data": {**_NO_DATA, **background.data},
             "recipe": background.recipe,
             "environment": background.environment,
+            "mistakes": shown(wrong, background.pictures),
+            "images": background.wishes.images,
             "version": lungwise.__version__,
         }
     )
@@ -100,12 +134,16 @@ def _publish(
     return metrics
 
 
-def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]:
+def evaluate_run(
+    folder: Path | str, rule: Rule | None = None, wishes: Wishes = NONE, pictures: Pictures | None = None
+) -> dict[str, Any]:
     """Evaluate a run directory, or that of a cross-validation, in place.
 
     Args:
         folder: a finished run, or a finished cross-validation.
         rule: how the threshold is chosen on validation; Youden's by default.
+        wishes: what the report shall say besides the usual.
+        pictures: gives films and heat maps of the worst mistakes; None shows them by name only.
 
     Raises:
         RunError: ``folder`` is no run directory, or its files are damaged.
@@ -113,57 +151,53 @@ def evaluate_run(folder: Path | str, rule: Rule | None = None) -> dict[str, Any]
     """
     folder = Path(folder)
     if (folder / "crossval.json").exists():
-        return _evaluate_folds(folder, rule)
-    recipe, data = _text(folder, "recipe.toml"), _json(folder, "data.json")[0]
+        return _evaluate_folds(folder, rule, wishes, pictures)
+    recipe, data = read_text(folder, "recipe.toml"), read_json(folder, "data.json")[0]
     table = read_predictions(folder / "predictions.parquet")
-    history, facts = _json(folder, "history.jsonl"), _json(folder, "environment.json")[0]
+    history, facts = read_json(folder, "history.jsonl"), read_json(folder, "environment.json")[0]
     background = Background(
         name=folder.resolve().name,
-        description=f"Recipe {facts['recipe']}: {facts['description']}",
+        description=_recipe(facts),
         data=data,
         history=history,
         kept_epoch=facts["kept_epoch"],
         recipe=recipe,
         environment=facts,
         rule=rule,
+        wishes=wishes,
+        pictures=pictures,
     )
     return evaluate_predictions(table, background, folder)
 
 
-def _evaluate_folds(folder: Path, rule: Rule | None) -> dict[str, Any]:
+def _evaluate_folds(folder: Path, rule: Rule | None, wishes: Wishes, pictures: Pictures | None) -> dict[str, Any]:
     """Evaluate a cross-validation: every fold by its own decision, all test parts together, mean and deviation."""
-    recipe, data, facts = _text(folder, "recipe.toml"), _json(folder, "data.json")[0], _json(folder, "crossval.json")[0]
-    folds = judge(read_predictions(folder / "predictions.parquet"), rule)
-    environment = _json(folder, "environment.json")[0]
-    description = f"Recipe {environment['recipe']}, {len(folds)} folds: {environment['description']}"
-    background = Background(folder.resolve().name, description, data, recipe=recipe, environment=environment)
-    chosen, part = pooled(folds)
-    decision = common_decision(folds)
+    recipe, data = read_text(folder, "recipe.toml"), read_json(folder, "data.json")[0]
+    facts = read_json(folder, "crossval.json")[0]
+    table = wishes.table(read_predictions(folder / "predictions.parquet"))
+    folds = judge(table, wishes.rule(rule, to_cases(table.head(0)).labels))
+    environment = read_json(folder, "environment.json")[0]
+    description = _recipe(environment, f", {len(folds)} folds")
+    background = Background(
+        folder.resolve().name, description, data, recipe=recipe, environment=environment, wishes=wishes, pictures=pictures
+    )
+    chosen, part = pooled(folds, wishes.prevalence)
+    # An image is also a validation image of another fold; only the row in which it was tested tells its group.
+    tested = table.filter(pl.col("split") == "test")
+    decision, decided = common_decision(folds), np.concatenate([fold.decided for fold in folds])
     metrics = {
         **_about(background, chosen.labels, "test", decision),
         "parts": {"test": part},
         "folds": summary(folds, facts["division"]),
+        "calibration": calibration_of_folds(folds),
+        "subgroups": by_columns(chosen, decided, tested, wishes.by),
         "data_fingerprint": facts["data_fingerprint"],
     }
-    return _publish(metrics, chosen, decision, describe_folds(folds), background, folder)
+    return _publish(metrics, _Shown(chosen, decided, decision, describe_folds(folds)), background, folder)
 
 
-def _text(folder: Path, name: str) -> str:
-    try:
-        return (folder / name).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as cause:
-        raise RunError(
-            f"{folder} is not a run directory: it has no {name}; train one with lungwise train DATA --out {folder}."
-        ) from cause
-
-
-def _json(folder: Path, name: str) -> list[Any]:
-    """The JSON values of a file: one, or with ``.jsonl`` one a line."""
-    text = _text(folder, name)
-    try:
-        return [json.loads(part) for part in (text.splitlines() if name.endswith(".jsonl") else [text])]
-    except ValueError as cause:
-        raise RunError(f"{folder / name} is damaged ({cause}); train again into another directory.") from cause
+def _recipe(facts: Mapping[str, Any], more: str = "") -> str:
+    return f"Recipe {facts['recipe']}{more}" + (f": {facts['description']}" if facts["description"] else ".")
 
 
 _NO_DATA: dict[str, Any] = {
@@ -171,16 +205,16 @@ _NO_DATA: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _measure_all(cases: dict[str, Cases], decision: Decision, background: Background) -> dict[str, Any]:
-    parts = {split: measure(found, decision) for split, found in cases.items()}
-    accuracy = {split: found["accuracy"]["value"] for split, found in parts.items()}
+def _of_parts(found: Judged, background: Background) -> dict[str, Any]:
+    accuracy = {split: part["accuracy"]["value"] for split, part in found.parts.items()}
     learned = learning(background.history, accuracy.get("train"), accuracy.get("test")) if background.history else None
-    part = next(iter(parts))
+    part = next(iter(found.parts))
     return {
-        **_about(background, cases[part].labels, part, decision),
-        "parts": parts,
+        **_about(background, found.cases[part].labels, part, found.decision),
+        "parts": found.parts,
         "training": {**learned, "kept_epoch": background.kept_epoch} if learned else None,
         "targets": targets(accuracy.get("test"), learned) if learned else [],
+        **found.more,
     }
 
 
@@ -197,6 +231,8 @@ def _about(background: Background, labels: LabelSet, part: str, decision: Decisi
         "targets": [],
         "data_fingerprint": background.data.get("fingerprint", ""),
         "synthetic": bool(background.data.get("synthetic", False)),
+        "audit": list(background.data.get("audit", [])),
+        "notes": list(background.data.get("notes", [])),
     }
 
 
@@ -207,6 +243,8 @@ def describe(decision: Decision, labels: LabelSet) -> str:
     reason = {
         "youden": "the threshold with the largest Youden index on validation",
         "sensitivity": "the highest threshold that keeps the wanted sensitivity on validation",
+        "specificity": "the lowest threshold that keeps the wanted specificity on validation",
+        "cost": "the threshold with the smallest expected cost on validation",
     }[decision.rule]
     finding = labels.names[decision.positive]
     return f"{finding} is decided for from a probability of {decision.threshold:.3f} on, {reason}."

@@ -1,8 +1,8 @@
-"""A cross-validation's worth: every fold decides by its own validation part, and all test parts are judged together."""
+"""A cross-validation's worth: each fold is calibrated and decides by its own validation part; tests are judged together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
@@ -12,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lungwise.errors import DataError
+from lungwise.evaluation.calibration import Calibration, calibrated, fit_calibration
+from lungwise.evaluation.calibration_report import describe
 from lungwise.evaluation.cases import Cases, to_cases
 from lungwise.evaluation.decision import Decision, Rule, fit_decision
 from lungwise.evaluation.metrics import measure_decided, statistics
@@ -26,14 +28,20 @@ class FoldResult:
     Args:
         fold: its number, from 1.
         repeat: the number of the repeat, from 1.
-        cases: its test part.
-        decision: chosen on its own validation part.
+        name: such as "fold 1/5" or "source cohen".
+        raw: its test part as the model predicts it; that of a source may lack classes.
+        cases: the same, calibrated.
+        calibration: fitted on its own validation part.
+        decision: chosen on its own validation part, after calibration.
         values: every metric by name, such as "accuracy" or "sensitivity/normal"; None where it is undefined.
     """
 
     fold: int
     repeat: int
+    name: str
+    raw: Cases
     cases: Cases
+    calibration: Calibration
     decision: Decision
     values: dict[str, float | None]
 
@@ -43,22 +51,27 @@ class FoldResult:
         return self.decision.decide(self.cases.prob)
 
     def to_json(self) -> dict[str, Any]:
-        """Its numbers, with the metrics of ``SHOWN``."""
+        """Its numbers, with the metrics of ``SHOWN``; "counts" says how many images each class has in the test part."""
+        numbers = np.bincount(self.cases.y, minlength=len(self.cases.labels)).tolist()
         return {
             "fold": self.fold,
             "repeat": self.repeat,
+            "name": self.name,
             "images": len(self.cases),
             "patients": self.cases.patients,
+            "counts": dict(zip(self.cases.labels, numbers, strict=True)),
+            "calibration": self.calibration.to_json(),
             "decision": self.decision.to_json(),
             **{name: self.values[name] for name in SHOWN},
         }
 
 
 def judge(table: pl.DataFrame, rule: Rule | None = None) -> list[FoldResult]:
-    """Test every fold of a cross-validation with the decision that its validation part chooses.
+    """Test every fold of a cross-validation with the calibration and the decision that its validation part gives.
 
     Args:
-        table: columns of a run's predictions, and ``fold`` and ``repeat`` (integers from 1); test and validation images.
+        table: columns of a run's predictions, and ``fold`` and ``repeat`` (integers from 1); test and validation images. Names
+            are taken from ``fold_name``, where there is such a column.
         rule: how a threshold is chosen; Youden's by default.
 
     Raises:
@@ -76,28 +89,70 @@ def judge(table: pl.DataFrame, rule: Rule | None = None) -> list[FoldResult]:
                 f"Every fold must have test and validation images, fold {fold} of repeat {repeat} lacks some; run the "
                 "cross-validation again."
             )
-        decision = fit_decision(validation, rule)
-        found.append(FoldResult(fold, repeat, test, decision, _values(test, decision)))
+        calibration = fit_calibration(validation)
+        sharp, decision = calibrated(test, calibration), fit_decision(calibrated(validation, calibration), rule)
+        values = _values(sharp, decision)
+        found.append(FoldResult(fold, repeat, _name(table, rows), test, sharp, calibration, decision, values))
     return found
 
 
-def pooled(folds: Sequence[FoldResult]) -> tuple[Cases, dict[str, Any]]:
+def _name(table: pl.DataFrame, rows: pl.DataFrame) -> str:
+    """What a fold is called: as its rows say, or its numbers."""
+    if "fold_name" in rows.columns and rows["fold_name"][0] is not None:
+        return str(rows["fold_name"][0])
+    name = f"fold {rows['fold'][0]}/{table['fold'].n_unique()}"
+    repeats = table["repeat"].n_unique()
+    return name if repeats == 1 else f"{name}, repeat {rows['repeat'][0]}/{repeats}"
+
+
+def pooled(folds: Sequence[FoldResult], prevalence: Mapping[str, float] | None = None) -> tuple[Cases, dict[str, Any]]:
     """All test parts together, each image decided for by the fold that did not know its patient.
+
+    Args:
+        folds: of all repeats.
+        prevalence: of classes where the model is to be used, as for :func:`lungwise.evaluation.metrics.measure`.
 
     Returns:
         The cases; and all metrics with patient-level intervals. Resampling draws patients, so the several predictions that
         repeats make of one image never pass for several patients. "images" counts each image once, "predictions" all.
     """
-    every = [fold.cases for fold in folds]
-    cases = Cases(
-        every[0].labels,
-        np.concatenate([part.y for part in every]),
-        np.concatenate([part.prob for part in every]),
-        np.concatenate([part.patient for part in every]),
-        np.concatenate([part.image for part in every]),
-    )
-    found = measure_decided(cases, np.concatenate([fold.decided for fold in folds]))
+    cases = _together([fold.cases for fold in folds])
+    found = measure_decided(cases, np.concatenate([fold.decided for fold in folds]), prevalence=prevalence)
     return cases, {**found, "images": len(np.unique(cases.image)), "predictions": len(cases)}
+
+
+def _together(parts: Sequence[Cases]) -> Cases:
+    return Cases(
+        parts[0].labels,
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.prob for part in parts]),
+        np.concatenate([part.patient for part in parts]),
+        np.concatenate([part.image for part in parts]),
+    )
+
+
+def calibration_of_folds(folds: Sequence[FoldResult]) -> dict[str, Any]:
+    """All test parts together before and after calibration, as :func:`lungwise.evaluation.calibration_report.describe`.
+
+    Its "calibration" has the kind "folds", the reason in words, and "temperatures" (None where a fold has another kind).
+
+    Args:
+        folds: of all repeats.
+    """
+    each = [fold.calibration for fold in folds]
+    before, after = (_together(parts) for parts in ([fold.raw for fold in folds], [fold.cases for fold in folds]))
+    kinds = [found.kind for found in each]
+    temperatures = [found.temperature if found.kind == "temperature" else None for found in each]
+    known = [value for value in temperatures if value is not None]
+    said = [f"a temperature in {len(known)} ({min(known):.2f} to {max(known):.2f})"] if known else []
+    said += [f"a map of its own for each class in {kinds.count('dirichlet')}"] if "dirichlet" in kinds else []
+    reasons = sorted({found.reason for found in each if found.kind == "none"})
+    said += [f"nothing in {kinds.count('none')} ({reasons[0].removesuffix('.')})"] if reasons else []
+    reason = f"Each of {len(folds)} folds was calibrated by its own validation part: {', '.join(said)}."
+    alike = set(kinds) == {"none"}
+    # What stands for all only says whether anything was changed.
+    found = describe(before, after, Calibration(reason=reason) if alike else Calibration("temperature", median(known or [1.0])))
+    return {**found, "calibration": {"kind": "none" if alike else "folds", "reason": reason, "temperatures": temperatures}}
 
 
 def summary(folds: Sequence[FoldResult], division: dict[str, Any]) -> dict[str, Any]:

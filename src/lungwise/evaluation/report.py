@@ -10,49 +10,74 @@ from lungwise.answer import INTENDED_USE
 from lungwise.errors import require
 from lungwise.evaluation import figures
 from lungwise.evaluation.cases import Cases
-from lungwise.evaluation.decision import Decision
+from lungwise.evaluation.checklist import checklist
+from lungwise.evaluation.decision import Decision, findings
+from lungwise.evaluation.doubts import conclusion, doubts
+from lungwise.evaluation.figures_calibration import reliability_diagrams
+from lungwise.evaluation.figures_curves import precision_recall_curves, precision_recall_points
 from lungwise.evaluation.metrics import roc_points
+from lungwise.evaluation.subgroups import METHOD
+from lungwise.evaluation.texts import decimal, percent, plus_minus
+from lungwise.evaluation.wording import p_value, points
 
+NOTABLE = 0.01
+"""Two ends of intervals that lie closer together tell a reader the same."""
 CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc")
-
-_TIGHT = "\u00a0"
-"""A no-break space: an interval is never torn apart at the end of a line."""
-
-
-def percent(estimate: dict[str, float | None]) -> str:
-    """An estimate as "88.1 % [85.4, 90.6]", or a dash where it is undefined."""
-    if estimate["value"] is None:
-        return "–"
-    value, low, high = (100 * float(estimate[key] or 0.0) for key in ("value", "low", "high"))
-    return f"{value:.1f} % [{low:.1f},{_TIGHT}{high:.1f}]"
-
-
-def decimal(estimate: dict[str, float | None]) -> str:
-    """An estimate as "0.944 [0.927, 0.960]", or a dash where it is undefined."""
-    if estimate["value"] is None:
-        return "–"
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    return f"{value:.3f} [{low:.3f},{_TIGHT}{high:.3f}]"
 
 
 def pictures(cases: Cases, decision: Decision, metrics: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The report's figures as SVG elements, by name."""
-    found, part = {}, metrics["parts"][metrics["part"]]
-    curves = {name: roc_points(cases, column) for column, name in enumerate(cases.labels)}
-    if cases.labels.positive is not None:
-        # With two classes the second curve is the first one's mirror image.
-        positive = cases.labels.positive
+    part = metrics["parts"][metrics["part"]]
+    found = _curves(cases, part)
+    positive = cases.labels.positive
+    if positive is not None:
         finding, other = cases.labels.names[positive], cases.labels.names[1 - positive]
-        curves = {finding: curves[finding]}
         truth = (cases.y == positive).tolist()
         found["scores"] = figures.score_histogram(cases.prob[:, positive].tolist(), truth, decision.threshold, finding, other)
-    areas = {name: decimal(part["classes"][name]["auroc"]) for name in curves}
-    found["roc"] = figures.roc_curves(curves, areas)
     found["confusion"] = figures.confusion_matrix(part["confusion"], cases.labels.names)
     found["classes"] = figures.class_intervals(part["classes"], CLASS_METRICS[:-1])
     if history:
         found["learning"] = figures.learning_curves(history, metrics["training"]["kept_epoch"])
     return found
+
+
+def _curves(cases: Cases, part: dict[str, Any]) -> dict[str, str]:
+    """ROC and precision-recall curves; with two classes the ROC curve of the other is the first one's mirror image."""
+    columns = {cases.labels.names[column]: column for column in findings(cases.labels)}
+    roc = {name: roc_points(cases, column) for name, column in columns.items()}
+    recall = {name: precision_recall_points(cases, column) for name, column in columns.items()}
+    areas = [{name: decimal(part["classes"][name][key]) for name in columns} for key in ("auroc", "auprc")]
+    common = {name: float((cases.y == column).mean()) for name, column in columns.items()}
+    drawn = precision_recall_curves(recall, areas[1], common)
+    return {"roc": figures.roc_curves(roc, areas[0]), "recall": drawn}
+
+
+def differing(part: dict[str, Any]) -> list[dict[str, str]]:
+    """Figures whose interval by formula is not the bootstrap's: an end that differs by a point or more.
+
+    Args:
+        part: all metrics of a part; an older ``metrics.json`` has no formulas.
+    """
+    exact = part.get("exact")
+    if not exact:
+        return []
+    pairs = [("accuracy", part["accuracy"], exact["accuracy"])]
+    for label, found in exact["classes"].items():
+        pairs += [(f"{_title(key)}, {label}", part["classes"][label][key], ends) for key, ends in found.items()]
+    return [
+        {"name": name, "bootstrap": decimal(estimate), "formula": decimal({**ends, "value": estimate["value"]})}
+        for name, estimate, ends in pairs
+        if _apart(estimate, ends)
+    ]
+
+
+def _apart(estimate: dict[str, Any], ends: dict[str, Any]) -> bool:
+    pairs = [(estimate[key], ends[key]) for key in ("low", "high")]
+    return any((a is None) != (b is None) or (a is not None and abs(a - b) >= NOTABLE) for a, b in pairs)
+
+
+def _title(metric: str) -> str:
+    return metric.upper() if len(metric) < 4 or metric == "auroc" else metric
 
 
 def _patients(number: int) -> str:
@@ -67,8 +92,24 @@ def verdict(metrics: dict[str, Any]) -> list[str]:
         f"On {part['images']} {where} of {_patients(part['patients'])} it decides rightly for {percent(part['accuracy'])}; "
         "the brackets hold the 95 % interval."
     ]
+    lines += _beside_guessing(part)
     lines += _over_folds(metrics["folds"]) if metrics.get("folds") else []
     return lines + [_in_words(name, found) for name, found in part["classes"].items()]
+
+
+def _beside_guessing(part: dict[str, Any]) -> list[str]:
+    """Whether it is better than always giving the answer that is right most often."""
+    name, found = max(part["classes"].items(), key=lambda item: item[1]["prevalence"]["value"] or 0.0)
+    share = found["prevalence"]["value"]
+    if share is None or share == 1:
+        return []
+    low, high = part["accuracy"]["low"], part["accuracy"]["high"]
+    guess = f"Always saying {name} would be right for {100 * share:.1f} %"
+    if low is None or high is None:
+        return [f"{guess}."]
+    if low > share:
+        return [f"{guess}; it is better than that beyond chance."]
+    return [f"{guess}; it is {'not shown to be better than that' if high >= share else 'worse than that beyond chance'}."]
 
 
 def _over_folds(folds: dict[str, Any]) -> list[str]:
@@ -93,26 +134,42 @@ def _in_words(name: str, found: dict[str, dict[str, float | None]]) -> str:
     return f"{text}; when it says {name}, it is right in {100 * right:.0f} of 100, {here}."
 
 
-def plus_minus(found: dict[str, float | None], digits: int = 3) -> str:
-    """Mean and standard deviation as "0.812 ± 0.023", or a dash where they are undefined."""
-    if found["mean"] is None:
-        return "–"
-    return f"{found['mean']:.{digits}f}" + ("" if found["sd"] is None else f"{_TIGHT}±{_TIGHT}{found['sd']:.{digits}f}")
+def _sections(context: dict[str, Any]) -> dict[str, Any]:
+    """What the template shows besides its context."""
+    metrics = context["metrics"]
+    calibration = metrics.get("calibration") or {}
+    return {
+        "verdict": verdict(metrics),
+        "conclusion": conclusion(metrics),
+        "doubts": doubts(metrics),
+        "reliability": reliability_diagrams(calibration) if "before" in calibration else {},
+        "differing": differing(metrics["parts"][metrics["part"]]),
+        "items": checklist(metrics, context["data"], context["recipe"], context["environment"]),
+        "class_metrics": CLASS_METRICS,
+        "subgroup_method": METHOD,
+        "intended_use": INTENDED_USE,
+    }
 
 
 def render(context: dict[str, Any]) -> str:
     """Fill the template.
 
     Args:
-        context: name, metrics, figures (SVG by name), history, recipe (text), data, environment, version, command; metrics of
-            a cross-validation have "folds".
+        context: name, description, metrics, targets, figures (SVG by name), decision, data, recipe (text), environment,
+            mistakes (with pictures), images, version; metrics of a cross-validation have "folds".
     """
     jinja2 = require("jinja2", "train", "writing a report")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "decimal": decimal, "plus_minus": plus_minus}
-    text = resources.files("lungwise.evaluation").joinpath("templates", "report.html").read_text(encoding="utf-8")
-    return str(
-        environment.from_string(text).render(
-            **context, verdict=verdict(context["metrics"]), class_metrics=CLASS_METRICS, intended_use=INTENDED_USE
-        )
+    place = resources.files("lungwise.evaluation").joinpath("templates")
+    loader = jinja2.FunctionLoader(lambda name: place.joinpath(*name.split("/")).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {
+        "percent": percent,
+        "decimal": decimal,
+        "plus_minus": plus_minus,
+        "points": points,
+        "p_value": p_value,
+        "title_of": _title,
+    }
+    return str(environment.get_template("report.html").render(**context, **_sections(context)))

@@ -12,20 +12,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungwise.answer import decide, softmax
+from lungwise.answer import decide, in_set, probabilities
 from lungwise.bundle.store import Bundle, read_bundle
 from lungwise.errors import ImageError, LungwiseError
 from lungwise.imaging.png import write_png
-from lungwise.imaging.preprocess import enough, to_input, to_square
+from lungwise.imaging.preprocess import enough, to_square
 from lungwise.imaging.radiograph import Radiograph
 from lungwise.imaging.read import MIN_SIDE, SUFFIXES, decode, hidden, read
-from lungwise.inference.engine import OnnxEngine
+from lungwise.imaging.views import mean_logits, to_inputs
+from lungwise.inference.engine import OnnxEngine, Outputs
 from lungwise.inference.explain import grad_cam, overlay
 from lungwise.inference.result import Result
 
 Image = Path | str | bytes | NDArray[np.uint8]
 """A file's path, a file's bytes, or grey pixels uint8 [height, width]."""
 BATCH = 16
+"""Images that are answered together, and inputs of one forward pass."""
 _STEM = 50
 
 
@@ -84,11 +86,35 @@ class Predictor:
                 yield from self._answer([future.result() for _, _, future in batch], names, places)
 
     def probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities [n, classes] of stored squares, uint8 [n, stored, stored], for evaluation on prepared data."""
+        """Calibrated probabilities [n, classes] of stored squares, uint8 [n, stored, stored], for work on prepared data."""
         batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
-        inputs = (np.stack([to_input(square, self.spec.preprocess) for square in batch]) for batch in batches)
-        outputs = [softmax(self._engine.run(batch).logits, self.spec.temperature) for batch in inputs]
+        outputs = [self._calibrated(self._run(batch).logits) for batch in batches]
         return np.concatenate(outputs) if outputs else np.zeros((0, len(self.labels)))
+
+    def heat_maps(self, squares: NDArray[np.uint8], columns: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Grad-CAM of stored squares, uint8 [n, stored, stored], each of its class' column; see :func:`grad_cam`."""
+        outputs, head, pool = self._run(squares), self.bundle.head, self.spec.head
+        pairs = zip(outputs.features, outputs.embedding, columns, strict=True)
+        return [grad_cam(features, embedding, head, pool, column) for features, embedding, column in pairs]
+
+    def sets(self, prob: NDArray[np.floating]) -> NDArray[np.bool_] | None:
+        """Which classes stand in the conformal sets of calibrated probabilities [n, classes]; None without quantiles."""
+        found = self.spec.conformal_quantiles
+        return in_set(prob, [found[label] for label in self.labels]) if found else None
+
+    def _calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        return probabilities(logits, self.spec.temperature, self.spec.calibration_matrix, self.spec.calibration_bias)
+
+    def _run(self, squares: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Outputs:
+        """Ask the network about stored squares: logits averaged over the views, features and embedding of the first view."""
+        views = self.spec.views
+        each = max(1, BATCH // views)  # as many inputs at a time as with one view, so that memory does not grow
+        found = []
+        for start in range(0, len(squares), each):
+            inputs = [to_inputs(square, self.spec.preprocess, views) for square in squares[start : start + each]]
+            logits, features, embedding = self._engine.run(np.concatenate(inputs))
+            found.append((mean_logits(logits, views), features[::views], embedding[::views]))
+        return Outputs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _load(self, image: Image) -> Radiograph | ImageError:
         """Read one image; its error is an answer too, so that a batch goes on."""
@@ -109,8 +135,8 @@ class Predictor:
         if not good:
             return results
         squares = [to_square(radiograph, self.spec.preprocess) for _, radiograph in good]
-        outputs = self._engine.run(np.stack([to_input(square, self.spec.preprocess) for square in squares]))
-        prob = softmax(outputs.logits, self.spec.temperature)
+        outputs = self._run(squares)
+        prob = self._calibrated(outputs.logits)
         rule = self.spec.decision
         decided = decide(prob, rule.rule, rule.positive, rule.threshold)
         for row, (index, radiograph) in enumerate(good):
@@ -122,6 +148,7 @@ class Predictor:
         return results
 
     def _result(self, name: str, radiograph: Radiograph, prob: NDArray[np.float64], column: int, place: Path | None) -> Result:
+        sets = self.sets(prob[None])
         return Result(
             path=name,
             status="ok",
@@ -133,6 +160,7 @@ class Predictor:
             model=self.spec.name,
             bundle_sha256=self.bundle.sha256,
             intended_use=self.spec.intended_use,
+            conformal_set=None if sets is None else tuple(np.array(self.labels)[sets[0]].tolist()),
         )
 
     def _error(self, name: str, item: Radiograph | ImageError) -> Result:

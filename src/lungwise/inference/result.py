@@ -24,6 +24,8 @@ class Result:
         model: name of the bundle.
         bundle_sha256: which bundle exactly.
         intended_use: the sentence that stands beside every result.
+        conformal_set: the classes that cannot be left out at the bundle's stated risk, none where the image fits no class;
+            None where the bundle has no quantiles, and on error.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Result:
     model: str
     bundle_sha256: str
     intended_use: str
+    conformal_set: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -44,7 +47,7 @@ class Result:
             "status": self.status,
             "decision": self.decision,
             "probabilities": self.probabilities,
-            "conformal_set": None,
+            "conformal_set": None if self.conformal_set is None else list(self.conformal_set),
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
             "heatmap": self.heatmap,
@@ -58,15 +61,22 @@ class Result:
         return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False)
 
 
+def set_text(result: Result) -> str:
+    """The conformal set as "A; B", "(none)" where it is empty, "" where there is none."""
+    return "" if result.conformal_set is None else "; ".join(result.conformal_set) or "(none)"
+
+
 def csv_header(labels: tuple[str, ...]) -> list[str]:
     """Column names of :func:`csv_row`."""
-    return [*CSV_COLUMNS, *(f"prob_{label}" for label in labels), "reasons", "warnings", "heatmap", "model", "bundle_sha256"]
+    texts = ("conformal_set", "reasons", "warnings", "heatmap", "model", "bundle_sha256")
+    return [*CSV_COLUMNS, *(f"prob_{label}" for label in labels), *texts]
 
 
 def csv_row(result: Result, labels: tuple[str, ...]) -> list[str]:
     """One image as cells; text that a spreadsheet would run as a formula is defused."""
     probabilities = [f"{result.probabilities[label]:.6f}" if result.probabilities else "" for label in labels]
-    texts = ("; ".join(result.reasons), "; ".join(result.warnings), result.heatmap or "", result.model, result.bundle_sha256)
+    said = ("; ".join(result.reasons), "; ".join(result.warnings))
+    texts = (set_text(result), *said, result.heatmap or "", result.model, result.bundle_sha256)
     cells = [result.path, result.status, result.decision or ""]
     return [*map(defuse, cells), *probabilities, *map(defuse, texts)]
 
