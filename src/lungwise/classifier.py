@@ -82,7 +82,8 @@ class XrayClassifier:
         """Probabilities of the images of a part: float64 [n, classes], columns as in ``classes_``."""
         if not hasattr(self, "model_"):
             raise RunError("A classifier must be fitted before it predicts; call fit(data) first.")
-        return softmax(predict_logits(self.model_, part, Preprocess(**self.run_.data["preprocess"])))
+        spec = Preprocess(**self.run_.data["preprocess"])
+        return softmax(predict_logits(self.model_, part, spec, self.run_.recipe.predict.views))
 
     def predict(self, part: Subset) -> NDArray[np.str_]:
         """Classes decided for: str [n]."""

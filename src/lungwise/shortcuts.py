@@ -16,7 +16,7 @@ from lungwise.errors import DataError
 from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.shortcuts.check import Check, text
 from lungwise.evaluation.shortcuts.films import COLUMNS, MIN_FILMS, Answers, Films, Model, films_of
-from lungwise.evaluation.shortcuts.left_out import left_out_check, not_left_out
+from lungwise.evaluation.shortcuts.left_out import left_out_check, not_left_out, sources_of
 from lungwise.evaluation.shortcuts.report import as_json, render
 from lungwise.evaluation.shortcuts.run import SAMPLE, experiments
 from lungwise.evaluation.shortcuts.sources import oracle_check
@@ -50,7 +50,8 @@ def audit_shortcuts(
         DataError: other classes, another size, no test part, fewer than 20 films or one class in it.
         RunError: ``left_out`` is no such cross-validation.
     """
-    test = _test_part(predictor, data)
+    check_ready(predictor, data, left_out)
+    test = data.test
     films = _films(predictor, test, progress)
     model = Model(predictor.probabilities, Decision(**predictor.spec.decision.model_dump()).decide)
     checks, own = experiments(films, model, progress)
@@ -63,8 +64,8 @@ def audit_shortcuts(
     return found
 
 
-def _test_part(predictor: Predictor, data: PreparedData) -> Subset:
-    """The test part, where bundle and data fit together."""
+def check_ready(predictor: Predictor, data: PreparedData, left_out: Path | None = None) -> None:
+    """Refuse what cannot be audited before any work is done; see :func:`audit_shortcuts`."""
     spec = predictor.spec
     unknown = sorted(set(data.labels) - set(spec.labels))
     if unknown:
@@ -79,7 +80,8 @@ def _test_part(predictor: Predictor, data: PreparedData) -> Subset:
             f"A shortcut audit needs at least {MIN_FILMS} films in the test part, {data.folder} has {len(data.test)}; prepare "
             "the data with a larger one."
         )
-    return data.test
+    if left_out is not None:
+        sources_of(left_out)
 
 
 def _films(predictor: Predictor, test: Subset, progress: Progress) -> Films:

@@ -14,10 +14,10 @@ from tests.cli.test_main import lungwise
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Phantoms, half of them in the test part; a normal one stands among the pneumonias as well."""
+    """Phantoms, more than half of them in the test part."""
     folder = tmp_path_factory.mktemp("data")
     source = write_phantoms(folder / "films", 14, 3)
-    lungwise("prepare", source, "--out", folder / "data", "--size", 40, "--test", 0.5)
+    lungwise("prepare", source, "--out", folder / "data", "--size", 40, "--test", 0.6)
     return folder / "data"
 
 

@@ -154,7 +154,7 @@ def test_a_directory_of_folds_is_evaluated_in_place(tmp_path: Path, classes: tup
     for text in (
         "Fold by fold",
         "mean ± SD",
-        "<td>fold 2/3, repeat 1/2</td>",
+        '<td class="number">fold 2/3, repeat 1/2</td>',
         "each predicted 2 times",
         "own test part took no part",
     ):
@@ -237,7 +237,7 @@ def test_the_report_of_folds_and_a_comparison_calibrate_alike(tmp_path: Path) ->
     page = (folder / "report.html").read_text()
     assert "each fold by its own" in page
     assert metrics["calibration"]["calibration"]["reason"] in page
-    assert "<td>fold 2/2</td>" in page
+    assert '<td class="number">fold 2/2</td>' in page
     (side,) = read_evaluated([folder])
     tested = as_tested(side)
     np.testing.assert_allclose(tested.cases.prob, pooled(judge(sure()))[0].prob)

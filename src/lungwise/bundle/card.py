@@ -29,6 +29,7 @@ def model_card(spec: BundleSpec) -> str:
         "",
         f"One frontal chest X-ray, made {spec.preprocess.size} x {spec.preprocess.size} pixels, grey.",
         "",
+        *([f"The logits of {spec.views} slightly moved views of it are averaged.", ""] if spec.views > 1 else []),
         "## Outputs",
         "",
         f"A probability for each of: {', '.join(spec.labels)}. Decision: {_decision(spec)}",

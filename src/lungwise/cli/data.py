@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lungwise.data.store import PreparedData
+    from lungwise.inference.predictor import Predictor
 
 _SHOWN = 20
 
@@ -116,6 +117,7 @@ def audit(
     if left_out is not None and model is None:
         raise DataError("--left-out says how a model does on new sources, so it needs --model BUNDLE; give both.")
     prepared, speaker = open_data(data), console(quiet or json)
+    predictor = _bundle(model, prepared, left_out) if model is not None else None
     root = Path(prepared.facts["root"]) if prepared.facts["kind"] in LISTED else None
     findings = run(prepared.manifest, prepared.pixels, root=root, progress=lambda step: speaker.print(f"Checking {step}"))
     found, folder = as_json(prepared, findings), out or data
@@ -124,21 +126,33 @@ def audit(
     if not json:
         show_findings(found["findings"], speaker)
         speaker.print(f"Report: {folder / 'audit.html'}", markup=False)
-    shortcuts = _shortcuts(prepared, model, left_out, folder, speaker) if model is not None else None
+    shortcuts = _shortcuts(predictor, prepared, left_out, folder, speaker) if predictor is not None else None
     if json:
         print_json(found | ({"shortcuts": shortcuts} if shortcuts else {}))
     if found["errors"] or (shortcuts and shortcuts["severity"] == "error"):
         raise typer.Exit(1)
 
 
-def _shortcuts(data: PreparedData, model: Path, left_out: Path | None, folder: Path, speaker: Console) -> dict[str, Any]:
-    """Audit a bundle, and say what was found."""
+def _bundle(model: Path, data: PreparedData, left_out: Path | None) -> Predictor:
+    """The bundle to audit, refused at once where it does not fit the data."""
     from lungwise.inference.predictor import load
+    from lungwise.shortcuts import check_ready
+
+    predictor = load(model)
+    check_ready(predictor, data, left_out)
+    return predictor
+
+
+def _shortcuts(
+    predictor: Predictor, data: PreparedData, left_out: Path | None, folder: Path, speaker: Console
+) -> dict[str, Any]:
+    """Audit a bundle, and say what was found."""
     from lungwise.shortcuts import audit_shortcuts
 
-    found = audit_shortcuts(
-        load(model), data, folder, left_out=left_out, progress=lambda step: speaker.print(f"Checking {step}", markup=False)
-    )
+    def checking(step: str) -> None:
+        speaker.print(f"Checking {step}", markup=False)
+
+    found = audit_shortcuts(predictor, data, folder, left_out=left_out, progress=checking)
     for check in found["checks"]:
         speaker.print(f"{check['severity']}: {check['message']} ({check['name']})", markup=False)
     speaker.print(f"Report: {folder / 'shortcuts.html'}", markup=False)

@@ -76,8 +76,9 @@ class TrainingProgress:
         """Print the epoch's figures."""
         self.close()
         mark = "  best so far" if best else ""
+        size = f"  {record['image_size']} px" if "image_size" in record else ""
         self._console.print(
-            f"epoch {record['epoch']:>3}/{self._epochs}  loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  "
+            f"epoch {record['epoch']:>3}/{self._epochs}{size}  loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  "
             f"val_loss {record['val_loss']:.3f}  val_accuracy {record['val_accuracy']:.3f}  "
             f"{record['seconds']:.0f} s, {record['images_per_second']:.0f} images/s{mark}",
             markup=False,

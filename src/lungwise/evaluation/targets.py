@@ -28,9 +28,12 @@ def learning(history: Sequence[dict[str, Any]], train_accuracy: float | None, te
     training = [float(record["accuracy"]) for record in history]
     best = max(training, default=0.0)
     known = train_accuracy is not None and test_accuracy is not None
+    # Epochs with smaller images do not compete.
+    size = history[-1].get("image_size") if history else None
+    rivals = [index for index, record in enumerate(history) if record.get("image_size") == size]
     return {
         "epochs": len(history),
-        "epochs_to_best": validation.index(max(validation)) + 1 if history else None,
+        "epochs_to_best": max(rivals, key=validation.__getitem__) + 1 if rivals else None,
         "converged_at": next((i for i, value in enumerate(training, 1) if value >= best - CONVERGED_WITHIN), None),
         "train_test_gap": train_accuracy - test_accuracy if known else None,  # type: ignore[operator]
         "seconds": round(sum(float(record["seconds"]) for record in history), 1),

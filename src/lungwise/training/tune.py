@@ -26,7 +26,7 @@ from lungwise.recipe import Recipe
 from lungwise.training.features import SHARED, FeatureWatcher
 from lungwise.training.fit import Silent, Watcher, train
 from lungwise.training.run import Run, start_run
-from lungwise.training.schedule import best_epoch
+from lungwise.training.schedule import best_epoch, small_epochs
 from lungwise.training.search import Search, applied
 from lungwise.training.trials import Trial, best_of, shown, write_trials
 
@@ -173,8 +173,9 @@ class _Judge:
     def started(self, run: Run, first_epoch: int, steps: int) -> None:
         """Report what an interrupted run had done before."""
         self._watcher.started(run, first_epoch, steps)
+        self._small = small_epochs(run.recipe.fit)
         for record in run.history():
-            self._trial.report(record["val_loss"], record["epoch"])
+            self._tell(record)
 
     def step(self, epoch: int, step: int, logs: dict[str, float]) -> None:
         """Pass it on."""
@@ -188,9 +189,15 @@ class _Judge:
     def epoch(self, record: dict[str, Any], best: bool) -> None:
         """Report the epoch; raise Optuna's TrialPruned where it is not worth while to go on."""
         self._watcher.epoch(record, best)
-        self._trial.report(record["val_loss"], record["epoch"])
-        if self._trial.should_prune():
+        if self._tell(record) and self._trial.should_prune():
             raise require("optuna", "tune", "tuning").TrialPruned
+
+    def _tell(self, record: dict[str, Any]) -> bool:
+        """Report an epoch's validation loss; at a smaller image size it is another quantity and is kept back."""
+        if record["epoch"] <= self._small:
+            return False
+        self._trial.report(record["val_loss"], record["epoch"])
+        return True
 
 
 def _run(

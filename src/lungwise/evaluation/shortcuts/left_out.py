@@ -75,7 +75,7 @@ def left_out_check(folder: Path, mixed: Cases, decided: NDArray[np.int64]) -> Ch
         RunError: the folder is no such cross-validation, or was not evaluated.
         DataError: it has no film of the test part, or other classes.
     """
-    each = _folds(folder)
+    each = sources_of(folder)
     alone = _alone(folder)
     if alone.cases.labels != mixed.labels:
         raise DataError(
@@ -101,8 +101,12 @@ def left_out_check(folder: Path, mixed: Cases, decided: NDArray[np.int64]) -> Ch
     return Check(_NAME, _TITLE, severity, message, "accuracy on a source never seen", new.accuracy, pair, {}, (), details)
 
 
-def _folds(folder: Path) -> list[Mapping[str, object]]:
-    """What its metrics say of every source."""
+def sources_of(folder: Path) -> list[Mapping[str, object]]:
+    """What a leave-one-source-out cross-validation says of every source: name, images, accuracy.
+
+    Raises:
+        RunError: the folder is none, or was not evaluated.
+    """
     folds = read_metrics(folder).get("folds") or {}
     if folds.get("by") != "source":
         raise RunError(
