@@ -21,7 +21,7 @@ import polars as pl
 import tomli_w
 
 from lungwise.errors import LungwiseError, RunError
-from lungwise.evaluation.report import decimal, percent
+from lungwise.evaluation.texts import decimal, percent
 from lungwise.files import write_whole
 
 FILES = ("recipe.toml", "metrics.json", "predictions.parquet", "environment.json", "history.jsonl")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungwise.answer import softmax
+from lungwise.answer import probabilities
 from lungwise.data.store import PreparedData, Subset
 from lungwise.errors import DataError, RunError
+from lungwise.evaluation.calibration import Calibration, fit_calibration
 from lungwise.evaluation.cases import Cases
 from lungwise.evaluation.decision import Decision, fit_decision
 from lungwise.evaluation.intervals import Bootstrap, Estimate
@@ -38,11 +40,12 @@ class XrayClassifier:
         out: the run directory; a temporary one, gone with the object, when None.
 
     After :meth:`fit`: ``classes_`` (str [classes], in column order), ``model_`` (a ``keras.Model`` that gives logits),
-    ``decision_`` (chosen on validation) and ``run_`` (the run directory).
+    ``calibration_`` and ``decision_`` (fitted on validation) and ``run_`` (the run directory).
     """
 
     classes_: NDArray[np.str_]
     model_: Any
+    calibration_: Calibration
     decision_: Decision
     run_: Run
 
@@ -66,7 +69,7 @@ class XrayClassifier:
         self.out = Path(out)
 
     def fit(self, data: PreparedData) -> XrayClassifier:
-        """Train on the training part, choose epoch and threshold on the validation part.
+        """Train on the training part, choose epoch, calibration and threshold on the validation part.
 
         Raises:
             DataError: a part lacks a class.
@@ -75,15 +78,19 @@ class XrayClassifier:
         self.run_ = train(data, self.recipe, self.out)
         self.model_ = load_model(self.run_)
         self.classes_ = np.array(self.run_.labels)
-        self.decision_ = fit_decision(self._cases(data.validation))
+        self.calibration_ = Calibration()
+        raw = self._cases(data.validation)
+        self.calibration_ = fit_calibration(raw)
+        self.decision_ = fit_decision(replace(raw, prob=self.calibration_.apply(raw.prob)))
         return self
 
     def predict_proba(self, part: Subset) -> NDArray[np.float64]:
-        """Probabilities of the images of a part: float64 [n, classes], columns as in ``classes_``."""
+        """Calibrated probabilities of the images of a part: float64 [n, classes], columns as in ``classes_``."""
         if not hasattr(self, "model_"):
             raise RunError("A classifier must be fitted before it predicts; call fit(data) first.")
-        spec = Preprocess(**self.run_.data["preprocess"])
-        return softmax(predict_logits(self.model_, part, spec, self.run_.recipe.predict.views))
+        spec, fitted = Preprocess(**self.run_.data["preprocess"]), self.calibration_
+        logits = predict_logits(self.model_, part, spec, self.run_.recipe.predict.views)
+        return probabilities(logits, fitted.temperature, fitted.matrix, fitted.bias)
 
     def predict(self, part: Subset) -> NDArray[np.str_]:
         """Classes decided for: str [n]."""

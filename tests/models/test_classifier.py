@@ -71,7 +71,7 @@ def test_weights_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
     other.save_weights(tmp_path / "other.weights.h5")
-    with pytest.raises(WeightsError, match="must fit the backbone kaggle_cnn.* 2 only in the file"):
+    with pytest.raises(WeightsError, match=r"must fit the backbone kaggle_cnn.* 2 only in the file"):
         build_classifier(TINY.model_copy(update={"weights": str(tmp_path / "other.weights.h5")}), 2)
 
 

@@ -27,9 +27,8 @@ def model_card(spec: BundleSpec) -> str:
     lines += [
         "## Inputs",
         "",
-        f"One frontal chest X-ray, made {spec.preprocess.size} x {spec.preprocess.size} pixels, grey.",
+        _inputs(spec),
         "",
-        *([f"The logits of {spec.views} slightly moved views of it are averaged.", ""] if spec.views > 1 else []),
         "## Outputs",
         "",
         f"A probability for each of: {', '.join(spec.labels)}. Decision: {_decision(spec)}",
@@ -50,6 +49,12 @@ def model_card(spec: BundleSpec) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _inputs(spec: BundleSpec) -> str:
+    side = spec.preprocess.size
+    views = f" The logits of {spec.views} slightly moved views of it are averaged." if spec.views > 1 else ""
+    return f"One frontal chest X-ray, made {side} x {side} pixels, grey.{views}"
 
 
 def _decision(spec: BundleSpec) -> str:

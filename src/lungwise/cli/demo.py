@@ -39,6 +39,7 @@ def demo(
 
     import_keras("the demo")
     from lungwise.evaluation.evaluate import evaluate_run
+    from lungwise.pictures import run_pictures
     from lungwise.pipeline import export_run
     from lungwise.training.fit import train
 
@@ -48,7 +49,7 @@ def demo(
     epochs = epochs or (_PHANTOM_EPOCHS if data is None else None)
     chosen = load_recipe(recipe, [f"fit.epochs={epochs}"] if epochs else [])
     run = train(prepared, chosen, out / "run", TrainingProgress(speaker))
-    show_metrics(evaluate_run(run.folder), speaker)
+    show_metrics(evaluate_run(run.folder, pictures=run_pictures(run.folder)), speaker)
     bundle = export_run(run.folder, out / "model", overwrite=True)
     picture = _predict(prepared, bundle, out, speaker)
     minutes = (time.monotonic() - began) / 60
