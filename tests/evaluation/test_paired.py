@@ -143,6 +143,20 @@ def test_equal_models_have_an_unknown_interval_and_the_reason() -> None:
     assert (found.value, found.low, found.high, found.reason) == (0.0, None, None, AGREE)
 
 
+def test_a_class_of_few_patients_shows_no_difference() -> None:
+    prob = np.array([[0.8, 0.2], [0.3, 0.7]] * 15)
+    a = cases([1] * 5 + [0] * 25, prob)
+    found = paired_bootstrap(a, replace(a, prob=prob[::-1]), decided(a), decided(a)[::-1], ["sensitivity/sick", "accuracy"])
+    assert found["sensitivity/sick"].reason == "5 patients cannot show how much patients differ."
+    assert (found["sensitivity/sick"].low, found["accuracy"].reason) == (None, "")
+
+
+def test_a_decision_for_each_image_of_the_second_is_wanted() -> None:
+    a, b = two(12)
+    with pytest.raises(DataError, match=r"needs one decision and 3 probabilities, got \(3,\) decisions"):
+        paired_bootstrap(a, b, decided(a), decided(b)[:3])
+
+
 def test_an_unknown_metric_is_refused() -> None:
     a, b = two(12)
     with pytest.raises(DataError, match=r"^'acuracy' is no metric; choose of \['accuracy', "):

@@ -78,8 +78,9 @@ def simulate(films: int, studies: int, resamples: int, apart: float = FAIR) -> H
         held.ours[number] = _inside(found, true)
         low, high = np.quantile(draws, [0.025, 0.975], axis=1)
         held.percentile[number] = (low <= true) & (true <= high)
-        if films > 1 and number < len(held.by_image):
-            held.by_image[number] = _inside(resampled(replace(cases, patient=cases.image), resamples, number)[0], true)
+        if number < len(held.by_image):
+            by_image = replace(cases, patient=cases.image)
+            held.by_image[number] = _inside(resampled(by_image, resamples, number)[0] if films > 1 else found, true)
     return held
 
 

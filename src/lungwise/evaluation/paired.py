@@ -18,7 +18,8 @@ from lungwise.errors import DataError, some
 from lungwise.evaluation.cases import Cases
 from lungwise.evaluation.exact import NO_SPREAD, Z95, Flags, Scores, components, covariance
 from lungwise.evaluation.intervals import RESAMPLES, Bootstrap, Estimate
-from lungwise.evaluation.metric_table import MetricTable
+from lungwise.evaluation.metric_table import MACRO, MetricTable, check
+from lungwise.evaluation.scarce import entering, guarded
 
 Columns = NDArray[np.int64]
 
@@ -166,18 +167,24 @@ def paired_bootstrap(
         seed: seed of the draws.
 
     Returns:
-        Name to difference, in the order of ``names``; fields are None where one side is undefined.
+        Name to difference, in the order of ``names``; fields are None where one side is undefined, or with the reason where
+        nothing can be said of the spread.
 
     Raises:
-        DataError: the images differ (see :func:`aligned`), or a metric's name is unknown.
+        DataError: the images differ (see :func:`aligned`), a metric's name is unknown, or as for all metrics.
     """
+    check(b, decided_b)
     rows = aligned(a, b)
     second = Cases(b.labels, b.y[rows], b.prob[rows], b.patient[rows], b.image[rows])
     bootstrap = Bootstrap(a.patient, resamples, seed)
-    first = MetricTable(a, decided_a, bootstrap.group)
-    other = MetricTable(second, np.asarray(decided_b)[rows], bootstrap.group)
+    decided_b = np.asarray(decided_b)[rows]
+    first, other = MetricTable(a, decided_a, bootstrap.group), MetricTable(second, decided_b, bootstrap.group)
     unknown = [name for name in names or () if name not in first.names]
     if unknown:
         raise DataError(f"'{unknown[0]}' is no metric; choose of {list(first.names)}.")
     sample = bootstrap.sample(lambda weights: first(weights) - other(weights))
-    return {name: sample.estimate(first.names.index(name)) for name in names or first.names}
+    numbers = [entering(part, decided, MACRO) for part, decided in ((a, decided_a), (second, decided_b))]
+    return {
+        name: guarded(sample.estimate(first.names.index(name)), min(found.get(name, a.patients) for found in numbers))
+        for name in names or first.names
+    }

@@ -18,9 +18,37 @@ from lungwise.evaluation.intervals import FEWEST, Estimate, few
 
 Estimates = dict[str, Estimate]
 
+SHARES = ("sensitivity", "specificity", "ppv", "npv", "prevalence")
 WILSON = "The interval is Wilson's, with patients counted for images."
 NEWCOMBE = "The interval is Newcombe's, with patients counted for images."
 JOINED = "The interval joins the ends of those of its parts."
+
+
+def entering(cases: Cases, decided: NDArray[np.int64], means: Mapping[str, str]) -> dict[str, int]:
+    """How many patients enter each metric of classes and each mean over classes; all enter the others.
+
+    Args:
+        cases: n cases.
+        decided: int64 [n], the column decided for.
+        means: which metrics are means over classes, and of what.
+    """
+    found, fewest = {"accuracy": cases.patients}, cases.patients
+    for column, label in enumerate(cases.labels):
+        truth, called = cases.y == column, decided == column
+        yes, no = _patients(cases, truth), _patients(cases, ~truth)
+        found |= {f"sensitivity/{label}": yes, f"specificity/{label}": no}
+        found |= {f"ppv/{label}": _patients(cases, called), f"npv/{label}": _patients(cases, ~called)}
+        found |= {f"f1/{label}": _patients(cases, truth | called), f"prevalence/{label}": cases.patients}
+        found |= {f"auroc/{label}": min(yes, no), f"auprc/{label}": min(yes, no)}
+        fewest = min(fewest, yes, no)
+    return {**found, **dict.fromkeys(means, fewest)}
+
+
+def guarded(estimate: Estimate, patients: int) -> Estimate:
+    """The same estimate, without its interval where fewer patients enter it than can show one."""
+    if estimate.value is None or estimate.low is None or patients >= FEWEST:
+        return estimate
+    return Estimate(estimate.value, None, None, few(patients))
 
 
 def filled(found: Estimates, cases: Cases, decided: NDArray[np.int64], means: Mapping[str, str]) -> Estimates:
@@ -32,38 +60,25 @@ def filled(found: Estimates, cases: Cases, decided: NDArray[np.int64], means: Ma
         decided: int64 [n], the column decided for.
         means: which metrics are means over classes, and of what.
     """
-    found, fewest = dict(found), len(cases)
+    numbers = entering(cases, decided, means)
+    found = {name: guarded(estimate, numbers.get(name, cases.patients)) for name, estimate in found.items()}
+
+    def fill(name: str, ends: Range | None, how: str) -> None:
+        estimate = found[name]
+        if estimate.value is not None and estimate.low is None and ends is not None:
+            low, high = min(ends[0], estimate.value), max(ends[1], estimate.value)
+            found[name] = Estimate(estimate.value, low, high, f"{estimate.reason} {how}")
+
+    for name in ("accuracy", *(f"{key}/{label}" for label in cases.labels for key in SHARES)):
+        fill(name, _share(found[name], numbers[name]), WILSON)
     for column, label in enumerate(cases.labels):
-        truth, called = cases.y == column, decided == column
-        wholes = {"sensitivity": truth, "specificity": ~truth, "ppv": called, "npv": ~called, "prevalence": truth | ~truth}
-        for key, whole in wholes.items():
-            number = _patients(cases, whole)
-            found[f"{key}/{label}"] = _filled(found[f"{key}/{label}"], number, _share(found[f"{key}/{label}"], number), WILSON)
+        area, truth = found[f"auroc/{label}"].value, cases.y == column
         sides = _patients(cases, truth), _patients(cases, ~truth)
-        area = found[f"auroc/{label}"]
-        ends = None if area.value is None else newcombe(area.value, *sides)
-        found[f"auroc/{label}"] = _filled(area, min(sides), ends, NEWCOMBE)
-        found[f"auprc/{label}"] = _filled(found[f"auprc/{label}"], min(sides), None, "")
-        ends = _harmonic(found[f"sensitivity/{label}"], found[f"ppv/{label}"])
-        found[f"f1/{label}"] = _filled(found[f"f1/{label}"], _patients(cases, truth | called), ends, JOINED)
-        fewest = min(fewest, *sides)
-    number = cases.patients
-    found["accuracy"] = _filled(found["accuracy"], number, _share(found["accuracy"], number), WILSON)
+        fill(f"auroc/{label}", None if area is None else newcombe(area, *sides), NEWCOMBE)
+        fill(f"f1/{label}", _harmonic(found[f"sensitivity/{label}"], found[f"ppv/{label}"]), JOINED)
     for name, key in means.items():
-        found[name] = _filled(found[name], fewest, _mean([found[f"{key}/{label}"] for label in cases.labels]), JOINED)
+        fill(name, _mean([found[f"{key}/{label}"] for label in cases.labels]), JOINED)
     return found
-
-
-def _filled(estimate: Estimate, patients: int, ends: Range | None, how: str) -> Estimate:
-    """An estimate that so many patients enter, with these ends where it has none worth believing."""
-    value = estimate.value
-    if value is None:
-        return estimate
-    if patients < FEWEST and estimate.low is not None:
-        estimate = Estimate(value, None, None, few(patients))
-    if estimate.low is not None or ends is None:
-        return estimate
-    return Estimate(value, min(ends[0], value), max(ends[1], value), f"{estimate.reason} {how}")
 
 
 def _patients(cases: Cases, rows: NDArray[np.bool_]) -> int:

@@ -150,8 +150,14 @@ class Answers:
 
     def loss(self, other: Answers) -> Estimate:
         """How much less often the other is right on the same films, with the interval of the paired difference."""
-        pair = paired_bootstrap(self.cases, other.cases, self.decided, other.decided, ["accuracy"], RESAMPLES)
-        return pair["accuracy"]
+        return self._ahead(other, "accuracy")
+
+    def ahead(self, other: Answers) -> Estimate:
+        """How much larger the AUROC is than the other's on the same films, with the interval of the paired difference."""
+        return self._ahead(other, "macro_auroc")
+
+    def _ahead(self, other: Answers, name: str) -> Estimate:
+        return paired_bootstrap(self.cases, other.cases, self.decided, other.decided, [name], RESAMPLES)[name]
 
 
 @dataclass(frozen=True)

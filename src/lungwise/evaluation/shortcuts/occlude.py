@@ -15,11 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungwise.evaluation.shortcuts.areas import Told, kept, told_most
-from lungwise.evaluation.shortcuts.check import CHANCE, CLEAR, NEAR, Check, Picture, Row, estimates_json, lower, text, upper
+from lungwise.evaluation.shortcuts.check import (
+    CHANCE,
+    CLEAR,
+    NEAR,
+    Check,
+    Picture,
+    Row,
+    Severity,
+    estimates_json,
+    lower,
+    text,
+    upper,
+)
 from lungwise.evaluation.shortcuts.films import ALL, Answers, Films, Model
 
 HALF = 0.5
 """With less than this share of what it has above chance, a model that sees the lungs alone has lost its way."""
+AHEAD = 0.05
+"""The lungs alone must not surely be worse than all but the lungs by more than this AUROC (the interval's lower end)."""
 FOUND = 0.5
 """Lungs must have been found on this share of the films for the experiments to say anything."""
 FILLS = ("black", "mean")
@@ -82,26 +96,42 @@ def lungs_covered_check(films: Films, told: Mapping[str, Answers], own: Answers,
     return _check("lungs-covered", message, films, told, own, most, found)
 
 
-def only_lungs_check(films: Films, told: Mapping[str, Answers], own: Answers) -> Check:
-    """From the lungs alone a model should still know the class; a warning where it loses more than half.
+def only_lungs_check(films: Films, told: Mapping[str, Answers], without: Mapping[str, Answers], own: Answers) -> Check:
+    """A model must tell more from the lungs alone than from all but the lungs; a warning where it is the other way round.
 
-    No error: a film that is black around the lungs is none that the model knows, which may be all there is to it.
+    A film that is blank around the lungs is none that the model knows, so that it does worse than before proves nothing. But
+    both halves are blanked in the same way, and the lungs must be the better one.
+
+    Args:
+        films: the films.
+        told: the model's answers to the lungs alone, by fill.
+        without: its answers to all but the lungs, by fill.
+        own: its answers to the whole films.
     """
     if unable := _unable("only-lungs", films, own):
         return unable
-    most = max((answer.auroc for answer in told.values()), key=lower)
-    limit = CHANCE + HALF * ((own.auroc.value or CHANCE) - CHANCE)
-    lost = upper(most) < limit
-    given = f"AUROC {text(most)} from the lungs alone, {text(own.auroc)} from the whole film; 0.50 is guessing"
-    message = (
-        f"From the lungs alone the model loses more than half of what it can do ({given}): it leans on their surroundings, or "
-        "cannot cope with a covered film."
-        if lost
-        else f"From the lungs alone the model still answers ({given})."
-    )
-    found = Told(ALL, most, own.auroc, kept(most, own.auroc))
-    check = _check("only-lungs", message, films, told, own, found, {})
-    return replace(check, severity="warning" if lost else "ok")
+    most = max(told, key=lambda fill: lower(told[fill].auroc))
+    area = told[most].auroc
+    ahead = {fill: without[fill].ahead(told[fill]) for fill in told}
+    given = f"AUROC {text(area)} from the lungs alone, {text(own.auroc)} from the whole film; 0.50 is guessing"
+    severity: Severity = "ok"
+    message = f"From the lungs alone the model still answers ({given})."
+    if min(lower(estimate) for estimate in ahead.values()) > AHEAD:
+        severity = "warning"
+        other = text(without[most].auroc)
+        message = (
+            f"The model tells more from what surrounds the lungs (AUROC {other}) than from the lungs themselves "
+            f"({text(area)}); 0.50 is guessing."
+        )
+    elif upper(area) < CHANCE + HALF * ((own.auroc.value or CHANCE) - CHANCE):
+        severity = "note"
+        message = (
+            f"From the lungs alone the model loses more than half of what it can do ({given}), but it does no better without "
+            "them: it may not cope with covered films, so this says nothing."
+        )
+    found = Told(ALL, area, own.auroc, kept(area, own.auroc))
+    check = _check("only-lungs", message, films, told, own, found, {"ahead_without_lungs": estimates_json(ahead)})
+    return replace(check, severity=severity)
 
 
 def _unable(name: str, films: Films, own: Answers) -> Check | None:
@@ -129,7 +159,7 @@ def _check(
         "kept_of_auroc_above_chance": most.kept,
         "lungs_found": float(films.found.mean()),
         "average_lungs_used": int((~films.found).sum()),
-        "limits": {"clear": CLEAR, "near": NEAR, "half": HALF, "found": FOUND},
+        "limits": {"clear": CLEAR, "near": NEAR, "half": HALF, "ahead": AHEAD, "found": FOUND},
         **more,
     }
     pictures = _pictures(films, "lungs" if name == "lungs-covered" else "rest")

@@ -45,7 +45,7 @@ def experiments(films: Films, model: Model, progress: Progress = lambda step: No
     checks = [
         probe_check(films, probes, own),
         lungs_covered_check(films, without, own, probes.outline if probes else None),
-        only_lungs_check(films, only, own),
+        only_lungs_check(films, only, without, own),
         within_check(films, own),
         stability_check(some, stability(some, model, whole, progress), whole),
     ]
