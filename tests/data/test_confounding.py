@@ -31,6 +31,14 @@ def test_the_test_list_of_covidx_9a_in_small(make_manifest: MakeManifest) -> Non
     assert len(finding.images) == 20
 
 
+def test_a_rare_class_of_its_own_source_is_an_error_though_it_adds_little_accuracy(make_manifest: MakeManifest) -> None:
+    labels = ["COVID-19"] * 10 + ["normal"] * 60 + ["pneumonia"] * 130
+    (finding,) = confounding(make_manifest(label=labels, source=["cohen"] * 10 + ["kermany"] * 190))
+    assert finding.severity == "error"
+    assert finding.evidence["parts"]["all"]["oracle_accuracy"] - finding.evidence["parts"]["all"]["majority_accuracy"] < 0.1
+    assert "all of its images of COVID-19 come from sources without any other class" in finding.message
+
+
 def test_a_weak_association_is_a_warning_and_chance_is_none(make_manifest: MakeManifest) -> None:
     weak = make_manifest(label=["x"] * 560 + ["y"] * 440, source=["a"] * 320 + ["b"] * 240 + ["a"] * 180 + ["b"] * 260)
     (finding,) = confounding(weak)

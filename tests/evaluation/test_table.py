@@ -80,7 +80,7 @@ def test_other_names_parts_and_columns(tmp_path: Path) -> None:
         ("a", "validation", "x", 0.9, 0.1, "F"),
         ("b", "test", "y", 0.3, 0.7, "M"),
     ]
-    assert found.notes == ("1 row belongs to no part and took no part",)
+    assert found.notes == ("1 row belongs to no part and took no part.",)
 
 
 def test_columns_named_like_the_labels_are_taken_when_told_so(tmp_path: Path) -> None:

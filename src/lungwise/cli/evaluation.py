@@ -174,7 +174,7 @@ def show_metrics(metrics: dict[str, Any], speaker: Console) -> None:
     for finding in metrics.get("audit", []):
         speaker.print(f"{finding['severity']}: {finding['message']}.", markup=False)
     for note in metrics.get("notes", []):
-        speaker.print(f"note: {note}.", markup=False)
+        speaker.print(f"note: {note}", markup=False)
 
 
 def _show_subgroups(rows: list[dict[str, Any]], speaker: Console) -> None:

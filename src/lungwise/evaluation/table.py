@@ -32,7 +32,7 @@ class Predictions:
 
     Args:
         table: image, patient, source, split, label, ``prob_<label>`` (float64, rows sum to 1), then all other columns.
-        notes: one sentence each, without the stop at its end.
+        notes: one whole sentence each.
         findings: as an audit's: ``check``, ``severity`` and ``message``.
     """
 
@@ -198,14 +198,14 @@ def _with_patients(rows: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
         return rows
     notes.append(
         "There is no patient column, so every image counts as a patient of its own: where a patient has several images, the "
-        "intervals are narrower than they should be"
+        "intervals are narrower than they should be."
     )
     return rows.with_columns(patient=pl.col("image"))
 
 
 def _with_parts(rows: pl.DataFrame, notes: list[str], path: Path) -> pl.DataFrame:
     if "split" not in rows.columns:
-        notes.append("There is no split column: all rows are the test part and nothing was fitted on them")
+        notes.append("There is no split column: all rows are the test part and nothing was fitted on them.")
         return rows.with_columns(split=pl.lit("test"))
     split = rows["split"].str.to_lowercase()
     bad = rows.filter(~split.is_in(list(_SPLITS)))
@@ -217,7 +217,7 @@ def _with_parts(rows: pl.DataFrame, notes: list[str], path: Path) -> pl.DataFram
     rows = rows.with_columns(split=split.replace_strict(_SPLITS, return_dtype=pl.String))
     kept = rows.filter(pl.col("split") != "none")
     if kept.height < rows.height:
-        notes.append(f"{several(rows.height - kept.height, 'row belongs', 'rows belong')} to no part and took no part")
+        notes.append(f"{several(rows.height - kept.height, 'row belongs', 'rows belong')} to no part and took no part.")
     return kept
 
 

@@ -16,7 +16,7 @@ from lungwise.data.manifest import counts
 from lungwise.data.store import PreparedData
 from lungwise.errors import DataError, some
 
-BY_IMAGE = "split by image: films of one patient stand on both sides; the figure is too good"
+BY_IMAGE = "split by image: films of one patient stand on both sides; the figure is too good."
 _OF_SPLIT = re.compile(r"The (train|validation|test) part has no image of ")
 """How a note begins that speaks of the data set's own split."""
 

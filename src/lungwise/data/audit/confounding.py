@@ -94,7 +94,7 @@ def _alone(counts: NDArray[np.int64], labels: list[str]) -> list[str]:
 def _severity(found: dict[str, Any]) -> Severity | None:
     if found["p_value"] is None or found["p_value"] >= _CHANCE:
         return None  # in a small collection an association of this size comes about by chance
-    if found["oracle_accuracy"] - found["majority_accuracy"] >= STRONG_GAIN:
+    if found["classes_of_own_sources"] or found["oracle_accuracy"] - found["majority_accuracy"] >= STRONG_GAIN:
         return "error"
     return "warning" if found["cramers_v"] >= NOTABLE_V else None
 

@@ -72,13 +72,17 @@ def oracle_check(label: Names, source: Names, patient: Names, severity: Severity
     message = {
         "ok": f"Knowing where a film comes from does not tell its class (answering from the source alone is {given}).",
         "warning": f"Where a film comes from tells something of its class (answering from the source alone is {given}).",
-    }.get(
-        severity,
-        f"Where a film comes from gives its class away (answering from the source alone is {given}): whoever recognises the "
-        "source needs no lung.",
-    )
+    }.get(severity, _given_away(given, details.get("classes_of_own_sources", ())))
     rows = (Row("knowing only the source", knowing), Row("always the most frequent class", guessing))
     return Check("source-oracle", _ORACLE, severity, message, "accuracy", knowing, rows, {}, (), details)
+
+
+def _given_away(given: str, alone: Sequence[str]) -> str:
+    whose = f"; all films of {some(alone)} come from sources without any other class" if alone else ""
+    return (
+        f"Where a film comes from gives its class away (answering from the source alone is {given}{whose}): whoever recognises "
+        "the source needs no lung."
+    )
 
 
 def within_check(films: Films, own: Answers) -> Check:
@@ -109,7 +113,11 @@ def within_check(films: Films, own: Answers) -> Check:
     }[severity]
     alone = _alone(films)
     if alone:
-        message += f" Nothing can be said of {some(alone)}, which no source has beside another class."
+        severity = "warning" if severity == "ok" else severity
+        message = (
+            f"Nobody can tell whether the model reads lungs or sources where {some(alone)} is concerned, which no source has "
+            f"beside another class. {message.replace('Within a source', 'Of the other classes: within a source', 1)}"
+        )
     rows = (
         Row("over all films", overall),
         Row("within sources", within),
