@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lungwise.bundle.export import TOLERANCE, difference, prove
+from lungwise.bundle.export import TOLERANCE, difference, distance, prove
 from lungwise.bundle.head import HeadWeights
 from lungwise.errors import BundleError
 from tests.bundle_factory import SIZE, make_head, make_onnx, numpy_forward
@@ -108,3 +108,16 @@ def test_values_that_are_no_numbers_differ_infinitely(value: float) -> None:
 
 def test_empty_arrays_are_equal() -> None:
     assert difference(np.zeros((0, 3)), np.zeros((0, 3))) == 0.0
+
+
+def test_maps_differ_as_a_whole_and_one_wrong_value_of_thousands_is_enough_to_refuse() -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(size=(1, 7, 7, 384))
+    wrong = theirs.copy()
+    wrong[0, 3, 3, 5] += 0.01
+    assert distance(wrong, theirs) == pytest.approx(0.01 / np.linalg.norm(theirs))
+    assert distance(wrong, theirs) > TOLERANCE
+    assert distance(theirs + rng.normal(size=theirs.shape) * 2e-5, theirs) > TOLERANCE
+    assert distance(theirs[:, :6], theirs) == float("inf")
+    assert distance(np.full((1, 2), np.nan), np.zeros((1, 2))) == float("inf")
+    assert distance(np.array([0.1]), np.array([0.2])) == pytest.approx(0.1)
