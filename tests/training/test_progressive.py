@@ -126,6 +126,7 @@ def test_the_history_says_the_size_of_each_epoch(unbroken: Run) -> None:
     assert load_model(unbroken).input_shape == (None, LARGE, LARGE, 1)
 
 
+@pytest.mark.slow
 def test_killed_at_every_kind_of_moment_it_ends_at_the_same_bits(
     data: PreparedData, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

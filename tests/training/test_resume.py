@@ -25,6 +25,10 @@ STEPS = 8
 """Steps of two epochs of the tiny recipe, and one more for what comes behind them."""
 
 
+def _slow(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -79,7 +83,7 @@ def assert_same(one: Path, other: Path) -> None:
         assert {key: ours[key] for key in ("loss", "val_loss")} == {key: theirs[key] for key in ("loss", "val_loss")}
 
 
-@pytest.mark.parametrize("changes", [CHANGES, GROWING], ids=["plain", "growing"])
+@pytest.mark.parametrize("changes", [CHANGES, pytest.param(GROWING, marks=pytest.mark.slow)], ids=["plain", "growing"])
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_end_at_the_same_weights(
     small_data: PreparedData,
@@ -103,7 +107,7 @@ def test_kills_at_random_moments_end_at_the_same_weights(
         assert_same(unbroken(changes), folder)
 
 
-@pytest.mark.parametrize(("after", "changes"), [(1, CHANGES), (3, CHANGES), (4, CHANGES), (3, GROWING), (4, GROWING)])
+@pytest.mark.parametrize(("after", "changes"), [(1, CHANGES), (3, GROWING), _slow(3, CHANGES), _slow(4, CHANGES), _slow(4, GROWING)])
 def test_a_training_that_is_asked_to_stop_saves_and_goes_on(
     small_data: PreparedData, unbroken: Unbroken, tmp_path: Path, after: int, changes: list[str]
 ) -> None:

@@ -93,5 +93,5 @@ def _after(calibration: Mapping[str, Any]) -> str:
     """What was done, in a few words."""
     if calibration["kind"] == "temperature":
         return f"temperature {calibration['temperature']:.2f}"
-    names = {"none": "not calibrated", "dirichlet": "Dirichlet map", "folds": "each fold by its own"}
+    names = {"none": "as the model answers", "dirichlet": "Dirichlet map", "folds": "each fold by its own"}
     return names[calibration["kind"]]
