@@ -86,7 +86,8 @@ def test_a_recipe_that_cannot_be_trained_leaves_nothing(
 
 
 def test_an_image_size_that_the_network_cannot_halve_leaves_nothing(small_data: PreparedData, tmp_path: Path) -> None:
-    said = refused("train", small_data.folder, "--out", tmp_path / "run", "--set", "model.image_size=40")
+    size = "model.image_size=40"
+    said = refused("train", small_data.folder, "--recipe", "coatnet-pico", "--out", tmp_path / "run", "--set", size)
     assert said.startswith("In the recipe: model.image_size must be a multiple of 32 for coatnet-pico")
     assert not (tmp_path / "run").exists()
 
@@ -108,8 +109,8 @@ def test_what_was_refused_before_it_learnt_does_not_stand_in_the_way(
 
 def test_weights_of_another_network_leave_nothing(small_data: PreparedData, small_run: Path, tmp_path: Path) -> None:
     weights = small_run / "checkpoints" / "best.npz"
-    said = refused("train", small_data.folder, "--out", tmp_path / "run", "--set", f"model.weights={weights}",
-                   "--set", "model.image_size=32")  # fmt: skip
+    changes = ("--set", f"model.weights={weights}", "--set", "model.image_size=32")
+    said = refused("train", small_data.folder, "--recipe", "coatnet-pico", "--out", tmp_path / "run", *changes)
     assert said.startswith("The weights must fit the backbone coatnet_pico, but ")
     assert " are only in the model (stem_conv1/kernel, " in said
     assert " only in the file (block1_conv/kernel, " in said

@@ -107,7 +107,9 @@ def test_kills_at_random_moments_end_at_the_same_weights(
         assert_same(unbroken(changes), folder)
 
 
-@pytest.mark.parametrize(("after", "changes"), [(1, CHANGES), (3, GROWING), _slow(3, CHANGES), _slow(4, CHANGES), _slow(4, GROWING)])
+@pytest.mark.parametrize(
+    ("after", "changes"), [(1, CHANGES), (3, GROWING), _slow(3, CHANGES), _slow(4, CHANGES), _slow(4, GROWING)]
+)
 def test_a_training_that_is_asked_to_stop_saves_and_goes_on(
     small_data: PreparedData, unbroken: Unbroken, tmp_path: Path, after: int, changes: list[str]
 ) -> None:
