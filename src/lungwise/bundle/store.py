@@ -9,8 +9,9 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -21,6 +22,9 @@ from lungwise.errors import BundleError, writing
 
 SPEC = "lungwise.json"
 FILES = ("model.onnx", "head.npz", "README.md")
+"""What every bundle holds besides its specification."""
+EXTRAS = ("novelty.npz", "model_fp16.onnx", "model_int8.onnx")
+"""What a bundle may hold; the specification names those that it does."""
 _MAX_BYTES = 20_000_000_000
 _BLANK = "0" * 64
 """Stands for the hash of ``lungwise.json`` while that hash is taken."""
@@ -37,15 +41,25 @@ class Bundle:
         onnx: the ONNX file.
         head: the head's weights.
         sha256: SHA-256 of ``lungwise.json``, which holds the hashes of all other files.
+        extras: those of ``EXTRAS`` that the bundle holds, name to contents.
     """
 
     spec: BundleSpec
     onnx: bytes
     head: HeadWeights
     sha256: str
+    extras: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_bundle(out: Path, spec: BundleSpec, onnx: bytes, head: HeadWeights, *, overwrite: bool = False) -> Path:
+def write_bundle(
+    out: Path,
+    spec: BundleSpec,
+    onnx: bytes,
+    head: HeadWeights,
+    *,
+    extras: Mapping[str, bytes] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Path:
     """Write a bundle as a directory, or as one file when ``out`` ends in ``.zip``.
 
     Args:
@@ -53,6 +67,7 @@ def write_bundle(out: Path, spec: BundleSpec, onnx: bytes, head: HeadWeights, *,
         spec: without hashes; they are filled in here.
         onnx: the ONNX file.
         head: the head's weights.
+        extras: further files, names from ``EXTRAS``.
         overwrite: replace what is there, if it is a bundle and nothing else.
 
     Raises:
@@ -60,7 +75,7 @@ def write_bundle(out: Path, spec: BundleSpec, onnx: bytes, head: HeadWeights, *,
         LungwiseError: it cannot be written.
     """
     _check_place(out, overwrite)
-    files = {"model.onnx": onnx, "head.npz": head.to_bytes(), "README.md": model_card(spec).encode()}
+    files = {"model.onnx": onnx, "head.npz": head.to_bytes(), "README.md": model_card(spec).encode(), **extras}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = spec.model_copy(update={"files": {**hashes, SPEC: _BLANK}}).model_dump_json(indent=2)
     sealed = text.replace(_BLANK, hashlib.sha256(text.encode()).hexdigest()).encode()
@@ -92,11 +107,13 @@ def read_bundle(path: Path | str) -> Bundle:
         raise BundleError(f"{SPEC} of {path} is damaged or of another version ({reason}); export the bundle again.") from cause
     own = spec.files.get(SPEC, "").encode()
     unsealed = {**files, SPEC: files[SPEC].replace(own, _BLANK.encode()) if own else b""}
-    for name in (SPEC, *FILES):
+    there = [name for name in EXTRAS if name in files or name in spec.files]
+    for name in (SPEC, *FILES, *there):
         found = hashlib.sha256(unsealed[name]).hexdigest() if name in files else "no such file"
         if found != spec.files.get(name):
             raise BundleError(f"{path}: {name} is not the file that was exported (SHA-256 {found}); fetch the bundle again.")
-    return Bundle(spec, files["model.onnx"], HeadWeights.from_bytes(files["head.npz"]), hashlib.sha256(files[SPEC]).hexdigest())
+    head, sealed = HeadWeights.from_bytes(files["head.npz"]), hashlib.sha256(files[SPEC]).hexdigest()
+    return Bundle(spec, files["model.onnx"], head, sealed, {name: files[name] for name in there})
 
 
 def _check_place(out: Path, overwrite: bool) -> None:
@@ -119,7 +136,7 @@ def _is_bundle(path: Path) -> bool:
             names = set(archive.namelist())
     else:
         return False
-    return SPEC in names and names <= {SPEC, *FILES}
+    return SPEC in names and names <= {SPEC, *FILES, *EXTRAS}
 
 
 def _fill(draft: Path, files: Mapping[str, bytes], *, zipped: bool) -> None:
@@ -165,7 +182,7 @@ def _remove(draft: Path) -> None:
 def _read_directory(path: Path) -> dict[str, bytes]:
     if not path.is_dir():
         raise BundleError(f"A bundle must be a directory or a zip file, but {path} does not exist; correct --model.")
-    names = [name for name in (SPEC, *FILES) if (path / name).is_file()]
+    names = [name for name in (SPEC, *FILES, *EXTRAS) if (path / name).is_file()]
     linked = [name for name in names if (path / name).is_symlink()]
     if linked:
         raise BundleError(f"A bundle's files must be plain files, but {linked[0]} of {path} is a link; copy the file itself.")
@@ -178,7 +195,7 @@ def _read_directory(path: Path) -> dict[str, bytes]:
 def _read_zip(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            wanted = [info for info in archive.infolist() if info.filename in (SPEC, *FILES)]
+            wanted = [info for info in archive.infolist() if info.filename in (SPEC, *FILES, *EXTRAS)]
             if sum(info.file_size for info in wanted) > _MAX_BYTES:
                 raise BundleError(f"A bundle must have at most {_MAX_BYTES} bytes, {path} unpacks to more.")
             return {info.filename: archive.read(info) for info in wanted}
