@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from lungwise.inference.result import Result, csv_header, csv_row, defuse
+from lungwise.files import defuse
+from lungwise.inference.result import Result, csv_header, csv_row
 
 LABELS = ("normal", "sick")
 OK = Result(

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from lungwise.files import defuse
+
 CSV_COLUMNS = ("path", "status", "decision")
 
 
@@ -79,8 +81,3 @@ def csv_row(result: Result, labels: tuple[str, ...]) -> list[str]:
     texts = (set_text(result), *said, result.heatmap or "", result.model, result.bundle_sha256)
     cells = [result.path, result.status, result.decision or ""]
     return [*map(defuse, cells), *probabilities, *map(defuse, texts)]
-
-
-def defuse(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection")."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text

@@ -12,7 +12,7 @@ from lungwise.evaluation.compare.page import page
 from lungwise.evaluation.compare.runs import Evaluated
 from lungwise.evaluation.compare.table import COLUMNS, texts
 from lungwise.evaluation.compare.words import PAIR_COLUMNS, pair_texts
-from lungwise.files import write_json, write_text
+from lungwise.files import defuse, write_json, write_text
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -20,7 +20,6 @@ _LATEX = {
     # After the end of a row these two would be taken for its options.
     "[": "{[}", "*": "{*}", "−": "$-$", "–": "--", "\u00a0": "~",
 }  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_comparison(found: dict[str, Any], runs: Sequence[Evaluated], out: Path) -> list[Path]:
@@ -125,10 +124,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     if rows:
         writer = csv.DictWriter(buffer, list(rows[0]))
         writer.writeheader()
-        writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
+        writer.writerows(
+            {key: defuse(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
+        )
     return buffer.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
