@@ -82,6 +82,8 @@ def test_a_damaged_checkpoint_is_named(run: Run, keep: int) -> None:
     path = run.folder / "checkpoints" / "last.npz"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match=r"last\.npz is damaged \(.*\); remove it to train from the start\.$"):
+        run.progress()
+    with pytest.raises(RunError, match=r"last\.npz is damaged \(.*\); remove it to train from the start\.$"):
         run.load("last")
 
 

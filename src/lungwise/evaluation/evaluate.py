@@ -20,7 +20,7 @@ from lungwise.evaluation.folds import calibration_of_folds, common_decision, des
 from lungwise.evaluation.judged import Judged, judged, measured, patients_by_class
 from lungwise.evaluation.mistakes import Pictures, shown, worst
 from lungwise.evaluation.report import pictures, render
-from lungwise.evaluation.run_files import find_shortcuts, read_json, read_text
+from lungwise.evaluation.run_files import find_shortcuts, read_json, read_recipe
 from lungwise.evaluation.subgroups import by_columns
 from lungwise.evaluation.targets import learning, targets
 from lungwise.evaluation.wishes import NONE, Wishes
@@ -152,9 +152,10 @@ def evaluate_run(
     folder = Path(folder)
     if (folder / "crossval.json").exists():
         return _evaluate_folds(folder, rule, wishes, pictures)
-    recipe, data = read_text(folder, "recipe.toml"), read_json(folder, "data.json")[0]
+    recipe, data = read_recipe(folder), read_json(folder, "data.json", ("fingerprint",))[0]
     table = read_predictions(folder / "predictions.parquet")
-    history, facts = read_json(folder, "history.jsonl"), read_json(folder, "environment.json")[0]
+    history = read_json(folder, "history.jsonl", ("epoch", "loss"))
+    facts = read_json(folder, "environment.json", ("recipe", "description", "kept_epoch"))[0]
     background = Background(
         name=folder.resolve().name,
         description=_recipe(facts),
@@ -172,11 +173,11 @@ def evaluate_run(
 
 def _evaluate_folds(folder: Path, rule: Rule | None, wishes: Wishes, pictures: Pictures | None) -> dict[str, Any]:
     """Evaluate a cross-validation: every fold by its own decision, all test parts together, mean and deviation."""
-    recipe, data = read_text(folder, "recipe.toml"), read_json(folder, "data.json")[0]
-    facts = read_json(folder, "crossval.json")[0]
+    recipe, data = read_recipe(folder), read_json(folder, "data.json", ("fingerprint",))[0]
+    facts = read_json(folder, "crossval.json", ("division", "data_fingerprint"))[0]
     table = wishes.table(read_predictions(folder / "predictions.parquet"))
     folds = judge(table, wishes.rule(rule, to_cases(table.head(0)).labels))
-    environment = read_json(folder, "environment.json")[0]
+    environment = read_json(folder, "environment.json", ("recipe", "description"))[0]
     description = _recipe(environment, f", {len(folds)} folds")
     background = Background(
         folder.resolve().name, description, data, recipe=recipe, environment=environment, wishes=wishes, pictures=pictures

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,49 @@ SHORTCUTS = "shortcuts.json"
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of a file that every run has; without it a RunError says that there is no run."""
+    """The text of a file that every run has; a RunError says that it is absent, or no text."""
     try:
         return (folder / name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise RunError(
             f"{folder} is not a run directory: it has no {name}; train one with lungwise train DATA --out {folder}."
         ) from cause
+    except UnicodeDecodeError as cause:
+        raise _damaged(folder / name, cause) from cause
 
 
-def read_json(folder: Path, name: str) -> list[Any]:
-    """The JSON values of a file: one, or with ``.jsonl`` one a line; a damaged one is a RunError."""
+def read_recipe(folder: Path) -> str:
+    """The text of a run's recipe, which must be TOML and say something."""
+    text = read_text(folder, "recipe.toml")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        raise _damaged(folder / "recipe.toml", cause) from cause
+    if not values:
+        raise _damaged(folder / "recipe.toml", "it is empty")
+    return text
+
+
+def read_json(folder: Path, name: str, needs: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The JSON objects of a file: one, or with ``.jsonl`` one a line; a damaged one is a RunError.
+
+    Args:
+        folder: the run directory.
+        name: the file.
+        needs: keys that each object must have.
+    """
     text = read_text(folder, name)
     try:
-        return [json.loads(part) for part in (text.splitlines() if name.endswith(".jsonl") else [text])]
-    except ValueError as cause:
-        raise RunError(f"{folder / name} is damaged ({cause}); train again into another directory.") from cause
+        found = [dict(json.loads(part)) for part in (text.splitlines() if name.endswith(".jsonl") else [text])]
+    except (ValueError, TypeError) as cause:
+        raise _damaged(folder / name, cause) from cause
+    if lost := [key for key in needs if any(key not in one for one in found)]:
+        raise _damaged(folder / name, f"it lacks '{lost[0]}'")
+    return found
+
+
+def _damaged(path: Path, why: object) -> RunError:
+    return RunError(f"{path} is damaged ({why}); train again into another directory.")
 
 
 def find_shortcuts(folder: Path, name: str, data: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -29,6 +29,8 @@ CROSSVAL = "crossval.json"
 """The record that marks the directory of a cross-validation."""
 _KEPT = ("kind", "counts", "audit", "notes", "missing", "unreadable", "synthetic")
 _FACTS = ("fingerprint", "folder", "labels", "preprocess", *_KEPT)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+"""What NumPy and JSON raise on a checkpoint that is damaged."""
 
 
 @dataclass
@@ -110,14 +112,21 @@ class Run:
         write_whole(self.folder / "checkpoints" / f"{name}.npz", write)
 
     def progress(self) -> Progress:
-        """How far the unfinished epoch had come when "last" was written; nowhere, where it was written between epochs."""
+        """How far the unfinished epoch had come when "last" was written; nowhere, where it was written between epochs.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         path = self.folder / "checkpoints" / "last.npz"
         if not path.exists():
             return Progress(0)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
-            found = json.loads(str(packed["progress"])) if "progress" in packed.files else None
-            epochs = len(json.loads(str(packed["history"])))
-        return Progress(**found) if found else Progress(epochs)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+                found = json.loads(str(packed["progress"])) if "progress" in packed.files else None
+                epochs = len(json.loads(str(packed["history"])))
+            return Progress(**found) if found else Progress(epochs)
+        except _DAMAGE as cause:
+            raise RunError(f"{path} is damaged ({cause}); remove it to train from the start.") from cause
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write ``history.jsonl``, one line an epoch."""
@@ -137,7 +146,7 @@ class Run:
                 arrays = dict(packed)
             arrays.pop("progress", None)
             return arrays, json.loads(str(arrays.pop("history")))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as cause:
+        except _DAMAGE as cause:
             cure = "remove it to train from the start" if name == "last" else "train again into another directory"
             raise RunError(f"{path} is damaged ({cause}); {cure}.") from cause
 
