@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lungwise.bundle.head import HeadWeights
-from lungwise.bundle.spec import BundleSpec, DecisionSpec
+from lungwise.bundle.spec import BundleSpec, DecisionSpec, VariantSpec
 from lungwise.bundle.store import read_bundle, write_bundle
 from lungwise.imaging.preprocess import Preprocess
 from lungwise.inference.predictor import Predictor
@@ -114,6 +114,21 @@ def make_bundle(out: Path, head: HeadWeights | None = None, pool: str = "average
     spec = make_spec(head=pool, **changes)
     head = head or make_head(pool, classes=len(spec.labels))
     return write_bundle(out, spec, make_onnx(head, pool), head)
+
+
+def make_cost(**changes: Any) -> VariantSpec:
+    """What a smaller network costs, with some fields changed."""
+    plain = {"made": "weights as float16", "bytes": 10, "images": 200, "accuracy": 0.9, "full_accuracy": 0.905}
+    return VariantSpec(**{**plain, "changed": 1, "largest": 0.02, "mean": 0.001, **changes})
+
+
+def make_full(out: Path, **changes: Any) -> Path:
+    """Write the tiny bundle with everything that a bundle may hold; its smaller networks are others, to be told apart."""
+    spec = make_spec(variants={"fp16": make_cost(), "int8": make_cost()}, **changes)
+    head = make_head(classes=len(spec.labels))
+    half, eighth = (make_onnx(make_head(classes=len(spec.labels), seed=seed)) for seed in (1, 2))
+    extras = {"novelty.npz": b"reference", "model_fp16.onnx": half, "model_int8.onnx": eighth}
+    return write_bundle(out, spec, make_onnx(head), head, extras=extras)
 
 
 def make_predictor(out: Path, head: HeadWeights | None = None, pool: str = "average", **changes: Any) -> Predictor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 from dataclasses import astuple
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +98,61 @@ def test_a_single_array_is_refused() -> None:
     np.save(buffer, np.zeros(3))
     with pytest.raises(BundleError, match=r"^head\.npz of the bundle is damaged"):
         HeadWeights.from_bytes(buffer.getvalue())
+
+
+def saved(head: HeadWeights, **changes: Any) -> bytes:
+    """The head's file with other arrays."""
+    buffer = io.BytesIO()
+    names = ("w1", "b1", "scale", "offset", "w2", "b2")
+    np.savez(buffer, **{**dict(zip(names, astuple(head), strict=True)), **changes})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_what_is_saved_by_hand_is_read(hidden: int) -> None:
+    head = make_head(hidden=hidden)
+    np.testing.assert_array_equal(HeadWeights.from_bytes(saved(head)).w2, head.w2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("w1", (3, 4)), ("w1", (3,)), ("b1", (4,)), ("scale", (5, 1)), ("offset", ()), ("w2", (4, 2)), ("w2", (5,)), ("b2", (3,))],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(BundleError, match=r"damaged \(its arrays do not fit each other: \[.*\]\); export it again\.$"):
+        HeadWeights.from_bytes(saved(make_head(), **{name: np.zeros(shape, np.float32)}))
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int32, np.complex64, "U3", "V4"])
+def test_arrays_of_another_type_are_refused(kind: Any) -> None:
+    with pytest.raises(BundleError, match=r"its arrays must hold numbers in float32"):
+        HeadWeights.from_bytes(saved(make_head(), b2=np.zeros(2, kind)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(value: float) -> None:
+    with pytest.raises(BundleError, match=r"its arrays must hold numbers in float32"):
+        HeadWeights.from_bytes(saved(make_head(), b2=np.array([0, value], np.float32)))
+
+
+def test_compressed_arrays_are_refused_before_they_are_inflated() -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, w1=np.zeros(50_000_000, np.float32))
+    tracemalloc.start()
+    with pytest.raises(BundleError, match=r"damaged \(its arrays are compressed\)"):
+        HeadWeights.from_bytes(buffer.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_an_array_that_promises_more_than_any_memory_is_refused() -> None:
+    data = saved(make_head())
+    header = b"'shape': (2,), }"
+    assert header in data
+    with pytest.raises(BundleError, match=r"^head\.npz of the bundle is damaged"):
+        HeadWeights.from_bytes(data.replace(header, b"'shape':(9**19,)"))
+    with pytest.raises(BundleError, match=r"^head\.npz of the bundle is damaged"):
+        HeadWeights.from_bytes(data.replace(b"'shape': (2,), }            ", b"'shape': (9999999999999,), } "))
 
 
 def layer(name: str, *weights: NDArray[np.float32], epsilon: float = 0.0) -> SimpleNamespace:

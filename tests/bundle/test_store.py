@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tracemalloc
 import zipfile
 from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import load_from_string
 
 from lungwise.bundle.card import model_card
-from lungwise.bundle.store import FILES, SPEC, read_bundle, write_bundle
+from lungwise.bundle.container import FILES, SPEC
+from lungwise.bundle.store import read_bundle, verify_bundle, write_bundle
 from lungwise.errors import BundleError
-from tests.bundle_factory import make_bundle, make_head, make_onnx, make_spec, youden
+from tests.bundle_factory import make_bundle, make_cost, make_full, make_head, make_onnx, make_spec, youden
 
 PLACES = ["model", "model.zip"]
 
@@ -150,6 +154,63 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
         BundleError, match=r"model\.zip is not a readable bundle \(File is not a zip file\); fetch or export it again\."
     ):
         read_bundle(tmp_path / "model.zip")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_network_of_a_precision_is_read_and_the_others_are_not_held(tmp_path: Path, place: str) -> None:
+    out = make_full(tmp_path / place)
+    found = {precision: read_bundle(out, precision) for precision in ("fp32", "fp16", "int8")}
+    assert [found[name].onnx for name in found] == [make_onnx(make_head(seed=seed)) for seed in range(3)]
+    for precision, bundle in found.items():
+        assert bundle.precision == precision
+        assert bundle.spec.precisions == ("fp32", "fp16", "int8")
+        assert bundle.extras == {"novelty.npz": b"reference"}
+    assert read_bundle(out).onnx == found["fp32"].onnx
+    assert verify_bundle(out) == found["fp32"].spec
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp64", "", "../fp16"])
+def test_a_precision_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path, precision: str) -> None:
+    out = make_bundle(tmp_path / "model")
+    with pytest.raises(
+        BundleError,
+        match=rf"^The precision must be one that the bundle has \(fp32\), but .* was asked for "
+        rf"'{re.escape(precision)}'; take one of these, or export with --variants\.$",
+    ):
+        read_bundle(out, precision)
+
+
+def test_a_smaller_network_is_not_written_without_its_measurement(tmp_path: Path) -> None:
+    head = make_head()
+    with pytest.raises(BundleError, match=r"for model_int8\.onnx of .* lungwise\.json does not say what it costs; export it"):
+        write_bundle(tmp_path / "a", make_spec(), make_onnx(head), head, extras={"model_int8.onnx": make_onnx(head)})
+    with pytest.raises(BundleError, match=r"for model_fp16\.onnx of .* the file is not listed; export it with --variants\.$"):
+        write_bundle(tmp_path / "a", make_spec(variants={"fp16": make_cost()}), make_onnx(head), head)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_that_is_not_wanted_needs_no_memory(tmp_path: Path) -> None:
+    head, cost = make_head(), {"fp16": make_cost()}
+    large = load_from_string(make_onnx(head))
+    large.metadata_props.add(key="more", value="x" * 30_000_000)
+    for place in PLACES:
+        extras = {"model_fp16.onnx": large.SerializeToString()}
+        out = write_bundle(tmp_path / place, make_spec(variants=cost), make_onnx(head), head, extras=extras)
+        if place == "model.zip":
+            with zipfile.ZipFile(out, "w") as archive:  # not compressed: so much repetition would be taken for a zip bomb
+                for file in (tmp_path / "model").iterdir():
+                    archive.write(file, file.name)
+        tracemalloc.start()
+        read_bundle(out)
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+        tracemalloc.stop()
+
+
+def test_a_head_of_other_classes_is_refused(tmp_path: Path) -> None:
+    head = make_head(classes=3)
+    write_bundle(tmp_path / "model", make_spec(), make_onnx(head), head)
+    with pytest.raises(BundleError, match=r"must have a column for each of \['normal', 'sick'\], not 3; export it again\.$"):
+        read_bundle(tmp_path / "model")
 
 
 def test_more_files_do_no_harm(tmp_path: Path) -> None:

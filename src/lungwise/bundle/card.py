@@ -1,67 +1,88 @@
-"""The model card: what a stranger must know before using the model, as Markdown."""
+"""The model card: what a stranger must know before using the model, as Markdown for people and YAML for the Hugging Face Hub.
+
+Its parts follow "Model Cards for Model Reporting" (Mitchell et al. 2019, arXiv 1810.03993), and its front matter
+huggingface.co/docs/hub/model-cards. Everything is said from the specification; what nobody measured is said to be missing.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
+from lungwise.bundle.front import front_matter
 from lungwise.bundle.spec import BundleSpec
+from lungwise.bundle.tested import external, results, robustness, subgroups, variants
+from lungwise.bundle.wording import plain
+
+Section = Callable[[BundleSpec], list[str]]
 
 
 def model_card(spec: BundleSpec) -> str:
     """Write the card of a bundle from its specification alone."""
-    lines = [
-        "---",
-        "license: other",
-        "library_name: lungwise",
-        "pipeline_tag: image-classification",
-        "tags: [chest-x-ray, radiology, research]",
-        "---",
-        "",
-        f"# {spec.name}",
-        "",
-        f"**{spec.intended_use}**",
-        "",
-    ]
+    lines = [*front_matter(spec), "", f"# {plain(spec.name)}", "", f"**{plain(spec.intended_use)}**", ""]
     if spec.synthetic:
         lines += ["**Trained on synthetic phantoms: it knows nothing of real X-rays.**", ""]
-    lines += [
-        "## Inputs",
-        "",
-        _inputs(spec),
-        "",
-        "## Outputs",
-        "",
-        f"A probability for each of: {', '.join(spec.labels)}. Decision: {_decision(spec)}",
-        "",
-        _calibration(spec),
-        "",
-        "## Results",
-        "",
-        *_results(spec.metrics),
-        "## Data",
-        "",
-        *_data(spec.provenance),
-        "## Limits",
-        "",
-        "It was tested on the data named above and on nothing else; expect worse results from other hospitals, devices, ages",
-        "and views. A heat map is not the place of a finding: after global attention it may point to the wrong lung. The model",
-        "cannot say that an image is not a chest X-ray.",
-        "",
-    ]
+    for heading, section in _SECTIONS.items():
+        lines += [f"## {heading}", "", *section(spec)]
+        lines += [""] if lines[-1] else []
     return "\n".join(lines)
 
 
-def _inputs(spec: BundleSpec) -> str:
-    side = spec.preprocess.size
-    views = f" The logits of {spec.views} slightly moved views of it are averaged." if spec.views > 1 else ""
-    return f"One frontal chest X-ray, made {side} x {side} pixels, grey.{views}"
+def _version(spec: BundleSpec) -> list[str]:
+    known = spec.provenance
+    recipe, packages = known.get("recipe") or {}, known.get("packages") or {}
+    lines = [f"- name: {plain(spec.name)}", f"- recipe: {plain(recipe.get('name', 'not recorded'))}"]
+    lines += [f"- trained on data with the fingerprint {plain(known.get('fingerprint', 'not recorded'))}"]
+    lines += [f"- made with: {', '.join(plain(f'{name} {version}') for name, version in packages.items()) or 'not recorded'}"]
+    return [
+        *(*lines, f"- layout of lungwise.json: version {spec.format}, which also holds the SHA-256 of every file", ""),
+        *variants(spec),
+    ]
+
+
+def _use(spec: BundleSpec) -> list[str]:
+    labels = ", ".join(plain(label) for label in spec.labels)
+    return [
+        f"Meant for: research on telling apart {labels} in frontal chest X-rays, by people who can judge an answer's worth.",
+        "",
+        "Not meant for: diagnosis, triage or any decision about a patient; other findings than these; lateral films, CT or "
+        "photographs of a screen; children where it learnt from adults, or adults where it learnt from children. "
+        f"{_refuses(spec)}",
+    ]
+
+
+def _refuses(spec: BundleSpec) -> str:
+    if spec.novelty is not None and spec.novelty.limit is not None:
+        return "What is too unlike the images it learnt from is not assessed; what looks alike and is something else may be."
+    return "An image of anything else gets an answer too, unless the program that asks refuses it."
+
+
+def _inputs(spec: BundleSpec) -> list[str]:
+    made, views = spec.preprocess, ""
+    if spec.views > 1:
+        views = f" The logits of {spec.views} slightly moved views of it are averaged."
+    how = "stretched to a square" if made.fit == "stretch" else "made square with its proportions kept"
+    return [
+        f"One frontal chest X-ray, made {made.size} x {made.size} pixels, grey ({how}; grey values from {made.low:g} to "
+        f"{made.high:g}).{views} The networks take it as `image`, float32 [n, {made.size}, {made.size}, 1]."
+    ]
+
+
+def _outputs(spec: BundleSpec) -> list[str]:
+    labels = ", ".join(plain(label) for label in spec.labels)
+    return [
+        f"A probability for each of: {labels}. Decision: {_decision(spec)}",
+        "",
+        _calibration(spec),
+        "",
+        "The networks give `logits`, `features` (the last map of features) and `embedding` (its pooled form), all float32.",
+    ]
 
 
 def _decision(spec: BundleSpec) -> str:
     if spec.decision.rule == "argmax":
         return "the most probable class."
-    finding = spec.labels[spec.decision.positive]
-    return f"{finding} from a probability of {spec.decision.threshold:.3f} on (chosen on {spec.decision.fitted_on})."
+    finding = plain(spec.labels[spec.decision.positive])
+    return f"{finding} from a probability of {spec.decision.threshold:.3f} on (chosen on {plain(spec.decision.fitted_on)})."
 
 
 def _calibration(spec: BundleSpec) -> str:
@@ -79,30 +100,50 @@ def _calibration(spec: BundleSpec) -> str:
     )
 
 
-def _results(metrics: dict[str, Any]) -> list[str]:
-    if not metrics:
-        return ["It was not evaluated.", ""]
-    part, found = metrics["part"], metrics["results"]
+def _data(spec: BundleSpec) -> list[str]:
+    known = spec.provenance
     lines = [
-        f"On {found['images']} {part} images of {found['patients']} patients ({found['interval']}):",
-        "",
-        "| metric | value | 95 % interval |",
-        "|---|---|---|",
+        f"- {plain(split)}: " + ", ".join(plain(f"{number} {label}") for label, number in found.items())
+        for split, found in known.get("counts", {}).items()
     ]
-    rows = [(key.replace("_", " "), found[key]) for key in ("accuracy", "balanced_accuracy", "macro_auroc")]
-    for name, values in found["classes"].items():
-        rows += [(f"{key}, {name}", values[key]) for key in ("sensitivity", "specificity", "ppv")]
-    for name, estimate in rows:
-        if estimate["value"] is not None:
-            ends = "unknown" if estimate["low"] is None else f"{estimate['low']:.3f} to {estimate['high']:.3f}"
-            lines.append(f"| {name} | {estimate['value']:.3f} | {ends} |")
-    return [*lines, ""]
+    kind = [f"- kind of collection: {plain(known['kind'])}"] if known.get("kind") else []
+    findings = [f"- {plain(finding['severity'])}: {plain(finding['message'])}" for finding in known.get("audit", [])]
+    notes = [f"- note: {plain(note)}" for note in known.get("notes", [])]
+    fingerprint = f"- fingerprint: {plain(known.get('fingerprint', 'not recorded'))}"
+    return [*kind, *(lines or ["- not recorded"]), *findings, *notes, fingerprint]
 
 
-def _data(provenance: dict[str, Any]) -> list[str]:
-    counts = provenance.get("counts", {})
-    lines = [
-        f"- {split}: " + ", ".join(f"{number} {label}" for label, number in found.items()) for split, found in counts.items()
+def _explanation(spec: BundleSpec) -> list[str]:
+    return [
+        "A heat map (Grad-CAM, Selvaraju et al. 2017) shows which places of the last map of features raised a class. It is not "
+        "the place of a finding: after global attention it may point to the wrong lung. A bright spot is no evidence for an "
+        "answer and a dark one none against it, and a wrong answer's map can look as plausible as a right one's.",
     ]
-    findings = [f"- {finding['severity']}: {finding['message']}" for finding in provenance.get("audit", [])]
-    return [*(lines or ["- not recorded"]), *findings, f"- fingerprint: {provenance.get('fingerprint', 'not recorded')}", ""]
+
+
+def _privacy(spec: BundleSpec) -> list[str]:
+    return [
+        "The bundle holds weights and numbers computed from the images it learnt from. It holds no image, and no name of a "
+        "file or number of a patient but those that a message above may quote. Whether it can be told from the answers that "
+        "an image was among those it learnt from (membership inference) was not tested.",
+    ]
+
+
+def _contact(spec: BundleSpec) -> list[str]:
+    return [plain(spec.contact) if spec.contact else "Nobody was named: ask whoever gave you this bundle."]
+
+
+_SECTIONS: dict[str, Section] = {
+    "Version": _version,
+    "Intended and out-of-scope use": _use,
+    "Inputs": _inputs,
+    "Outputs": _outputs,
+    "Data": _data,
+    "Results with intervals": results,
+    "External test": external,
+    "Subgroups": subgroups,
+    "Robustness": robustness,
+    "Explanation limits": _explanation,
+    "Privacy": _privacy,
+    "Contact": _contact,
+}

@@ -14,6 +14,8 @@ from lungwise.bundle.head import HeadWeights
 from lungwise.errors import BundleError, require
 
 OUTPUTS = ("logits", "features", "embedding")
+FURTHER = ("attention",)
+"""Outputs that only some networks have; see :func:`lungwise.models.classifier.with_features`."""
 TOLERANCE = 1e-5
 """Largest allowed difference: of single logits and embeddings, absolute for values up to 1 and relative above; of the map of
 features as a whole, relative. Normalisation over a nearly constant place makes rounding in float32 large there: ONNX Runtime
@@ -25,7 +27,7 @@ def to_onnx(explained: Any, name: str) -> bytes:
     """Convert a model to one ONNX file.
 
     Args:
-        explained: a ``keras.Model`` with the outputs of ``OUTPUTS``; see
+        explained: a ``keras.Model`` with the outputs of ``OUTPUTS`` and some of ``FURTHER``; see
             :func:`lungwise.models.classifier.with_features`.
         name: how to call it in an error.
 
@@ -65,8 +67,9 @@ def prove(onnx: bytes, explained: Any, head: HeadWeights, samples: NDArray[np.fl
     for size in _BATCHES:
         batch = np.resize(samples, (size, *samples.shape[1:])).astype(np.float32)
         theirs = {key: np.asarray(value) for key, value in explained.predict_on_batch(batch).items()}
-        ours = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": batch}), strict=True))
-        worst = max(worst, *(difference(ours[key], theirs[key]) for key in ("logits", "embedding")))
+        names = [*OUTPUTS, *(name for name in FURTHER if name in theirs)]
+        ours = dict(zip(names, session.run(names, {"image": batch}), strict=True))
+        worst = max(worst, *(difference(ours[key], theirs[key]) for key in names if key != "features"))
         worst = max(worst, distance(ours["features"], theirs["features"]))
         worst = max(worst, difference(head.logits(theirs["embedding"]), theirs["logits"]))
     if not worst <= TOLERANCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from lungwise.errors import BundleError
 
 Array = NDArray[np.float32]
+_NAMES = ("w1", "b1", "scale", "offset", "w2", "b2")
+_DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, MemoryError, RuntimeError)
+"""What NumPy and zipfile raise on damaged files; MemoryError where a header promises more than any memory holds."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,22 @@ class HeadWeights:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> HeadWeights:
-        """Read what :meth:`to_bytes` wrote; pickled objects are refused."""
+        """Read what :meth:`to_bytes` wrote; pickled objects, compressed arrays and any other shape or type are refused.
+
+        Raises:
+            BundleError: it is anything else.
+        """
         try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                # Stored arrays are no larger than the file, compressed ones could be a thousand times as large.
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("its arrays are compressed")
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls(*(file[name].astype(np.float32) for name in ("w1", "b1", "scale", "offset", "w2", "b2")))
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as cause:
+                arrays = [file[name] for name in _NAMES]
+            _check(arrays)
+        except (*_DAMAGE, zipfile.BadZipFile) as cause:
             raise BundleError(f"head.npz of the bundle is damaged ({cause}); export it again.") from cause
+        return cls(*arrays)
 
     def logits(self, embedding: Array) -> Array:
         """Logits [n, classes] from embeddings [n, embedding]."""
@@ -67,6 +81,17 @@ class HeadWeights:
 
     def _hidden(self, embedding: Array) -> Array:
         return np.asarray(np.maximum(embedding @ self.w1 + self.b1, 0.0), dtype=np.float32)
+
+
+def _check(arrays: Sequence[NDArray[Any]]) -> None:
+    """Raise a ValueError unless the arrays fit each other as :class:`HeadWeights` says."""
+    w1, b1, scale, offset, w2, b2 = arrays
+    hidden = w2.shape[:1] if w1.size else (0,)
+    shapes = [array.shape for array in (b1, scale, offset, b2)]
+    if w1.ndim != 2 or w2.ndim != 2 or shapes != [hidden, hidden, hidden, w2.shape[1:]] or (w1.size and w1.shape[1:] != hidden):
+        raise ValueError(f"its arrays do not fit each other: {[array.shape for array in arrays]}")
+    if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays):
+        raise ValueError("its arrays must hold numbers in float32")
 
 
 def head_of(model: Any) -> HeadWeights:

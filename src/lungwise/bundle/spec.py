@@ -13,6 +13,13 @@ from lungwise.imaging.views import MOST
 
 FORMAT = 1
 """Raised when an older reader would misunderstand a newer bundle."""
+PRECISIONS = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
+"""Every precision that a bundle can hold, with the file of its network; the first one is always there."""
+
+Check = Literal["blank", "tiny", "inverted", "rotated", "lateral", "not-chest", "cut-off", "colour"]
+"""What an image check can find fault with: those of :mod:`lungwise.imaging.quality`, and the colours of a photograph."""
+LICENSE = r"^[a-z0-9][a-z0-9.-]{0,49}$"
+"""How the Hugging Face Hub names licences."""
 
 
 class DecisionSpec(BaseModel):
@@ -24,6 +31,56 @@ class DecisionSpec(BaseModel):
     positive: int
     threshold: float = Field(ge=0, le=1)
     fitted_on: str
+
+
+class VariantSpec(BaseModel):
+    """A smaller network of the bundle, and what it costs: measured on validation images against the float32 network.
+
+    Args:
+        made: how, in words.
+        bytes: the size of its file.
+        images: how many were compared.
+        accuracy: of this network, 0 to 1.
+        full_accuracy: of the float32 network on the same images.
+        changed: images that it decides otherwise.
+        largest: the largest change of a probability, 0 to 1.
+        mean: the mean change of a probability, 0 to 1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    made: str
+    bytes: int = Field(gt=0)
+    images: int = Field(gt=0)
+    accuracy: float = Field(ge=0, le=1)
+    full_accuracy: float = Field(ge=0, le=1)
+    changed: int = Field(ge=0)
+    largest: float = Field(ge=0, le=1)
+    mean: float = Field(ge=0, le=1)
+
+
+class NoveltySpec(BaseModel):
+    """Which images the bundle does not assess; see :mod:`lungwise.inference.assess`.
+
+    Args:
+        checks: image checks that turn an image away.
+        off: checks that do not, because they found fault with too many validation images, each with that share, 0 to 1.
+        limit: largest distance that is assessed; None where ``novelty.npz`` is not there.
+        fitted: training images that ``novelty.npz`` was made from.
+        validation: validation images that the limit and the shares were measured on.
+        rejected: share of these that checks and distance turn away together, 0 to 1; None where there were none.
+        note: why there is no ``novelty.npz``; else empty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checks: tuple[Check, ...] = ()
+    off: dict[Check, float] = Field(default_factory=dict)
+    limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    fitted: int = Field(default=0, ge=0)
+    validation: int = Field(default=0, ge=0)
+    rejected: float | None = Field(default=None, ge=0, le=1)
+    note: str = ""
 
 
 class BundleSpec(BaseModel):
@@ -43,9 +100,14 @@ class BundleSpec(BaseModel):
         decision: from probabilities to a class.
         head: "average" or "flatten", how the last feature map becomes the embedding.
         synthetic: whether it was trained on phantoms.
-        metrics: a summary of ``metrics.json``, for the model card.
+        novelty: which images it does not assess; None in bundles from before it was looked for, which assess everything.
+        variants: the smaller networks, "fp16" or "int8", each with what it costs.
+        metrics: a summary of ``metrics.json``, for the model card: "part", "results" and, where known, "subgroups",
+            "shortcuts" and "external" (evaluations on other data).
         provenance: recipe, data fingerprint and counts, environment.
         intended_use: the sentence that stands beside every result.
+        license: of the model, as the Hugging Face Hub names licences ("cc-by-nc-4.0"); "other" where none was given.
+        contact: whom to ask, in words; empty where nobody was named.
         files: SHA-256 of every file of the bundle; its own is taken with zeros in that place.
     """
 
@@ -64,10 +126,19 @@ class BundleSpec(BaseModel):
     decision: DecisionSpec
     head: Literal["average", "flatten"]
     synthetic: bool = False
+    novelty: NoveltySpec | None = None
+    variants: dict[Literal["fp16", "int8"], VariantSpec] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     intended_use: str = INTENDED_USE
+    license: str = Field(default="other", pattern=LICENSE)
+    contact: str = ""
     files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that the bundle holds, "fp32" first."""
+        return tuple(name for name in PRECISIONS if name == "fp32" or name in self.variants)
 
     @model_validator(mode="after")
     def _consistent(self) -> BundleSpec:
