@@ -9,6 +9,7 @@ import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,14 +172,14 @@ def test_what_is_no_file_is_passed_over_or_listed(two_classes: Path, tmp_path: P
 
 
 def test_files_that_may_not_be_read_are_listed(two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_bytes = Path.read_bytes
+    open_file = os.open
 
-    def deny(self: Path) -> bytes:
-        if self.name == "normal0-a.png":
-            raise PermissionError(errno.EACCES, "Permission denied", str(self))
-        return read_bytes(self)
+    def deny(place: Path | str, *options: Any, **more: Any) -> int:
+        if Path(place).name == "normal0-a.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return open_file(place, *options, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", deny)  # root may read everything
+    monkeypatch.setattr(os, "open", deny)  # root may read everything
     data = prepare(two_classes, tmp_path / "data", SMALL)
     assert data.manifest["status"][0] == "normal0-a.png cannot be opened: Permission denied; check its permissions."
     assert data.facts["unreadable"] == 1

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lungwise.errors import ImageError
+from lungwise.imaging.grey import full_range
 from lungwise.imaging.radiograph import Radiograph
-from lungwise.imaging.read import MAX_PIXELS, decode, full_range, read
+from lungwise.imaging.read import MAX_PIXELS, decode, read
 from tests.conftest import Encode
 
 Grey = NDArray[np.uint8]
@@ -310,10 +311,10 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.png").write_bytes(b"x")
 
-    def deny(self: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(self))
+    def deny(place: Path, *options: int) -> int:
+        raise PermissionError(13, "Permission denied", str(place))
 
-    monkeypatch.setattr(Path, "read_bytes", deny)  # root may read everything
+    monkeypatch.setattr(os, "open", deny)  # root may read everything
     with pytest.raises(ImageError, match=r"^x\.png cannot be opened: Permission denied; check its permissions\.$"):
         read(tmp_path / "x.png")
 

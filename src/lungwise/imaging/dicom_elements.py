@@ -25,7 +25,8 @@ def refusal(name: str, keyword: str, rule: str, value: object, cure: str) -> Ima
     if value is None:
         return ImageError(f"{name}: {element} must be {rule}, but it is missing; the file is cut off or not an image.")
     came = str(value)
-    if len(came) > _LONGEST or not came.isprintable():  # a damaged length; the text may go on into a patient's name
+    # After a damaged length the text may go on into a patient's name; "^" stands between the parts of one (PS3.5 6.2).
+    if len(came) > _LONGEST or not came.isprintable() or "^" in came:
         came = f"{len(came)} characters"
     return ImageError(f"{name}: {element} must be {rule}, got '{came}'; {cure}.")
 

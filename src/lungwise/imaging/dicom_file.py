@@ -6,8 +6,10 @@ Only the elements that an image needs are kept, so no name or number of a patien
 from __future__ import annotations
 
 import io
+import logging
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,14 +19,16 @@ from pathlib import Path
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lungwise.errors import ImageError, some
+from lungwise.imaging.dicom_elements import refusal
 from lungwise.imaging.dicom_syntax import check_syntax
 
 # Python's warning filters belong to the process, so both readers must share one lock.
@@ -32,6 +36,12 @@ from lungwise.imaging.read import MAX_PIXELS, WARNING_FILTERS
 
 MAX_INFLATED = 2 * MAX_PIXELS + 2**24
 """Bytes that a deflated file may grow to: the largest image at 16 bits and 16 MB of header."""
+
+MAX_READS = 100_000
+"""Most pieces that a header is read in. An element is one or two; a radiograph has some hundred, a few thousand with private
+ones. Each element and each empty item of 8 bytes becomes a Python object of hundreds."""
+MAX_VALUE, MAX_TABLE, MAX_SEQUENCE = 2**16, 2**18, 2**21
+"""Most bytes of an element that is read, of one in a sequence (a table of 65536 entries has half as many), of a sequence."""
 
 KEYWORDS = (
     "SOPClassUID",
@@ -59,10 +69,12 @@ KEYWORDS = (
 )
 """Elements that are read; all others are skipped."""
 
+_SEQUENCES = ("ModalityLUTSequence", "VOILUTSequence", "ViewCodeSequence")
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_GROUP = 0x7FE0
 _LONGEST = 160
 _HOME = Path(pydicom.__file__).parent
+_LOGGER = logging.getLogger("pydicom")
 _UNREADABLE = (
     ArithmeticError,
     AttributeError,
@@ -79,6 +91,25 @@ _UNREADABLE = (
     InvalidDicomError,
 )
 """What pydicom and its decoders raise on bytes that are not what they should be."""
+
+
+class _Metered(io.BytesIO):
+    """Bytes that can be read in at most ``MAX_READS`` pieces."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self._name, self._left = name, MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """See :meth:`io.BytesIO.read`.
+
+        Raises:
+            ImageError: it is one piece too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise ImageError(f"{self._name} has too many DICOM elements to be read; remove private sequences from it.")
+        return super().read(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +129,33 @@ class DicomFile:
     stream: io.BytesIO
 
 
+class _Unlogged(logging.Filter):
+    """Keeps what pydicom says in this thread out of logs: it quotes values, and a value may be a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether another thread said it."""
+        return record.thread != self._thread
+
+
 @contextmanager
 def readable(name: str, part: str) -> Iterator[None]:
     """Turn what pydicom raises on damaged bytes into one sentence that names the ``part`` of the file."""
+    unlogged = _Unlogged()
+    _LOGGER.addFilter(unlogged)
     try:
         yield
     except RecursionError as cause:
         raise ImageError(f"{name} nests its DICOM sequences too deep to be read; remove private sequences from it.") from cause
     except _UNREADABLE as cause:
+        if isinstance(cause.__context__, ImageError):  # pydicom turns whatever comes from reading an item into another
+            raise cause.__context__ from None
         raise ImageError(f"{name} has a damaged DICOM {part} ({_brief(cause)}); fetch the file again.") from cause
+    finally:
+        _LOGGER.removeFilter(unlogged)
 
 
 @contextmanager
@@ -141,7 +190,7 @@ def open_dicom(data: bytes, name: str) -> DicomFile:
     Raises:
         ImageError: the file has no transfer syntax, or one that is not read.
     """
-    stream = io.BytesIO(data)
+    stream = _Metered(data, name)
     stream.seek(132)
     meta = read_dataset(stream, False, True, stop_when=_behind_meta)
     if not meta.get("TransferSyntaxUID"):
@@ -151,11 +200,35 @@ def open_dicom(data: bytes, name: str) -> DicomFile:
     syntax = UID(str(meta.TransferSyntaxUID))
     check_syntax(syntax, name)
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream = io.BytesIO(inflate(stream.read(), MAX_INFLATED, name))
+        stream = _Metered(inflate(stream.read(), MAX_INFLATED, name), name)
     tags: list[BaseTag | int] = [tag for keyword in KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
     header = read_dataset(stream, syntax == ImplicitVRLittleEndian, True, stop_when=_at_pixels, specific_tags=tags)
+    _check_values(header, MAX_VALUE, name)
+    for keyword in _SEQUENCES:
+        _check_sequence(header, keyword, name)
     sop_class = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""
     return DicomFile(header, UID(str(sop_class)), syntax, stream)
+
+
+def _check_values(dataset: Dataset, most: int, name: str) -> None:
+    """Refuse large values before they are split: each number of a list becomes a Python object of a hundred bytes."""
+    for keyword in (keyword for keyword in dataset.dir() if keyword not in _SEQUENCES):
+        element = dataset.get_item(keyword)
+        if isinstance(element, RawDataElement) and len(element.value or b"") > most:
+            raise refusal(name, keyword, f"at most {most} bytes", f"{len(element.value or b'')} bytes", "export it again")
+
+
+def _check_sequence(header: Dataset, keyword: str, name: str) -> None:
+    """Divide a sequence into its items, counted, and check the values of the first, which is the one that is used."""
+    element = header.get_item(keyword) if keyword in header else None
+    if isinstance(element, RawDataElement) and element.value:
+        value = element.value
+        if len(value) > MAX_SEQUENCE:
+            raise refusal(name, keyword, f"at most {MAX_SEQUENCE} bytes", f"{len(value)} bytes", "export it again")
+        items = read_sequence(_Metered(value, name), element.is_implicit_VR, True, len(value), "iso8859")
+        header[keyword] = DataElement(element.tag, "SQ", items)
+    if header.get(keyword):
+        _check_values(header[keyword].value[0], MAX_TABLE, name)
 
 
 def inflate(data: bytes, limit: int, name: str) -> bytes:
@@ -193,7 +266,7 @@ def pixel_data(file: DicomFile, name: str) -> bytes:
             f"{name} has no complete (7FE0,0010) 'Pixel Data': it is cut off or not an image; fetch the file again."
         )
     if file.syntax.is_encapsulated:
-        return get_frame(value, 0, number_of_frames=1)
+        return get_frame(_Metered(value, name), 0, number_of_frames=1)
     return value
 
 

@@ -110,7 +110,8 @@ def _check_class(sop_class: UID, name: str, notes: list[str], allow_secondary: b
         cure = "a screenshot or scan is read only when Secondary Capture is allowed, send the original image"
     else:
         cure = "choose a radiograph"
-    raise refusal(name, "SOPClassUID", rule, sop_class.name or None, cure)
+    came = sop_class.name if sop_class.is_valid else f"{len(sop_class)} characters that are no UID"
+    raise refusal(name, "SOPClassUID", rule, came if sop_class else None, cure)
 
 
 def _check_picture(header: Dataset, name: str) -> None:
@@ -197,7 +198,7 @@ def _inverted(header: Dataset, notes: list[str]) -> bool:
     shape = text(header, "PresentationLUTShape")
     if shape not in ("IDENTITY", "INVERSE"):
         if shape:
-            notes.append(f"Presentation LUT Shape '{shape}' is not for viewing and was ignored")
+            notes.append("Presentation LUT Shape is one that is not for viewing and was ignored")
         return low_is_white
     if low_is_white != (shape == "INVERSE"):
         notes.append(f"Presentation LUT Shape {shape} contradicts the photometric interpretation and was preferred")

@@ -41,9 +41,11 @@ _PACKAGES = {
 def check_syntax(syntax: UID, name: str) -> None:
     """Refuse a transfer syntax (PS3.5 Annex A) that is not read."""
     if syntax not in NATIVE and syntax not in DECODERS:
+        # What is no UID may be anything, a name among others.
+        came = f"'{syntax.name}'" if syntax.is_valid else f"{len(syntax)} characters that are no UID"
         raise ImageError(
             f"{name}: (0002,0010) 'Transfer Syntax UID' must be an uncompressed little-endian, RLE or JPEG syntax, "
-            f"got '{syntax.name}'; convert it, for example with gdcmconv --raw."
+            f"got {came}; convert it, for example with gdcmconv --raw."
         )
 
 

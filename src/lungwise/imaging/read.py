@@ -7,11 +7,15 @@ single pixel is decoded, so that a small file cannot ask for gigabytes.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import struct
 import threading
 import warnings
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -19,8 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from lungwise.errors import ImageError
-from lungwise.imaging.intact import check_whole
+from lungwise.errors import ImageError, printable
+from lungwise.imaging.grey import to_radiograph
+from lungwise.imaging.intact import check_amount, check_whole
 from lungwise.imaging.radiograph import Radiograph
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"})
@@ -34,9 +39,14 @@ MIN_SIDE = 32
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _PILLOW_MODES = ("CMYK", "P", "PA", "LA", "1", "LAB")
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error)
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error),
+)
 """What Pillow raises on files that are damaged."""
-_COLOUR_TOLERANCE = 16
+_LARGEST_EXIF = 2**17
+"""Bytes of EXIF data that are looked at for an orientation; a JPEG segment holds half as many."""
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _TRANSPOSED = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
 _REDUCED = {
@@ -76,15 +86,44 @@ def read(path: Path | str, shortest: int = 0, *, secondary: bool = False) -> Rad
         ImageError: the file is absent, empty, too large, of another kind, damaged, or not one still image.
     """
     path = Path(path)
+    return decode(contents(path), path.name, shortest, secondary=secondary)
+
+
+def contents(path: Path) -> bytes:
+    """The bytes of an image file; raises as :func:`opened`."""
+    with opened(path) as file:
+        try:
+            return file.read(os.fstat(file.fileno()).st_size)
+        except OSError as cause:
+            raise _unopened(path, cause) from cause
+
+
+def opened(path: Path) -> BinaryIO:
+    """An image file, opened for reading.
+
+    Raises:
+        ImageError: it is no plain file, too large, or cannot be opened.
+    """
     try:
         if not path.is_file():
             kind = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a plain file"
-            raise ImageError(f"An image must be a file, but {path} {kind}.")
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError(f"An image file must have at most {MAX_BYTES} bytes, {path.name} has {path.stat().st_size}.")
-        return decode(path.read_bytes(), path.name, shortest, secondary=secondary)
+            raise ImageError(f"An image must be a file, but {printable(str(path))} {kind}.")
+        # What was a file a moment ago may be a pipe by now, whose opening must not wait and whose reading would not end.
+        file = open(path, "rb", opener=lambda place, flags: os.open(place, flags | _NO_WAITING))  # noqa: SIM115
     except OSError as cause:
-        raise ImageError(f"{path.name} cannot be opened: {cause.strerror}; check its permissions.") from cause
+        raise _unopened(path, cause) from cause
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
+        return file
+    file.close()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"An image must be a file, but {printable(str(path))} is not a plain file.")
+    name = printable(path.name)
+    raise ImageError(f"An image file must have at most {MAX_BYTES} bytes, {name} has {status.st_size}.")
+
+
+def _unopened(path: Path, cause: OSError) -> ImageError:
+    return ImageError(f"{printable(path.name)} cannot be opened: {cause.strerror}; check its permissions.")
 
 
 def hidden(inside: Path) -> bool:
@@ -113,20 +152,31 @@ def decode(data: bytes, name: str = "image", shortest: int = 0, *, secondary: bo
         shortest: see :func:`read`.
         secondary: see :func:`read`.
     """
+    name = printable(name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); fetch the file again.")
+    try:
+        return _decode(data, name, shortest, secondary)
+    except (MemoryError, cv2.error) as cause:
+        if isinstance(cause, cv2.error) and cause.code != cv2.Error.StsNoMem:
+            raise
+        raise ImageError(f"{name} needs more memory to be decoded than there is; shrink it first.") from MemoryError()
+
+
+def _decode(data: bytes, name: str, shortest: int, secondary: bool) -> Radiograph:
     if data[128:132] == b"DICM":
         from lungwise.imaging.dicom import decode_dicom  # heavy, and it shares this module's limits
 
         return decode_dicom(data, name, allow_secondary=secondary)
     check_whole(data, name)
     header = _inspect(data, name)
+    check_amount(data, name, *header.size)
     # OpenCV expands palettes and keeps alpha in a PNG, but not in a TIFF.
     if header.mode in _PILLOW_MODES and header.format != "PNG":
         pixels = _decode_with_pillow(data, name)
     else:
         pixels = _decode_with_opencv(data, name, _flags(header, shortest))
-    radiograph = _to_radiograph(_upright(pixels, header.orientation), header.inverted, name)
+    radiograph = to_radiograph(_upright(pixels, header.orientation), header.inverted, name)
     turned = header.orientation in _TRANSPOSED
     return replace(radiograph, original=header.size[::-1] if turned else header.size)
 
@@ -151,7 +201,7 @@ def _inspect(data: bytes, name: str) -> _Header:
             f"An image must have at most {MAX_PIXELS} pixels, {name} declares far more; shrink it first."
         ) from cause
     except _DAMAGE as cause:
-        raise ImageError(f"{name} has a damaged header ({cause}); fetch the file again.") from cause
+        raise ImageError(f"{name} has a damaged header ({printable(str(cause))}); fetch the file again.") from cause
     check_size(width, height, name)
     if frames != 1:
         raise ImageError(f"An image must be one still picture, {name} has {frames} frames; save the one that is meant.")
@@ -160,7 +210,7 @@ def _inspect(data: bytes, name: str) -> _Header:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; both decoders already apply that of a TIFF."""
-    if image.format == "TIFF":
+    if image.format == "TIFF" or len(image.info.get("exif", b"")) > _LARGEST_EXIF:
         return 1
     # Pillow's own method for PNG would decode all pixels in search of a late EXIF chunk.
     value = Image.Image.getexif(image).get(0x0112, 1)
@@ -186,21 +236,25 @@ def _decode_with_opencv(data: bytes, name: str, flags: int) -> NDArray[np.generi
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as cause:
-        raise ImageError(f"{name} cannot be decoded ({cause.err}); fetch the file again.") from cause
+        if cause.code == cv2.Error.StsNoMem:
+            raise
+        raise ImageError(f"{name} cannot be decoded ({printable(cause.err)}); fetch the file again.") from cause
     if pixels is None:
         raise ImageError(f"{name} cannot be decoded: its data are damaged or cut off; fetch the file again.")
     return np.asarray(pixels)
 
 
 def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.generic]:
-    """CMYK, and palette, bilevel and grey-with-alpha TIFF, as RGBA in OpenCV's channel order."""
+    """Bilevel TIFF as grey; CMYK, and palette and grey-with-alpha TIFF, as RGBA in OpenCV's channel order."""
     try:
         with WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                if image.mode == "1":
+                    return np.asarray(image.convert("L"))
                 rgba = np.asarray(image.convert("RGBA"))
     except _DAMAGE as cause:
-        raise ImageError(f"{name} cannot be decoded: {cause}; fetch the file again.") from cause
+        raise ImageError(f"{name} cannot be decoded: {printable(str(cause))}; fetch the file again.") from cause
     return rgba[..., [2, 1, 0, 3]]
 
 
@@ -213,50 +267,3 @@ def _upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generi
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _to_radiograph(pixels: NDArray[np.generic], inverted: bool, name: str) -> Radiograph:
-    """Any decoded array to 8-bit grey, saying what was changed."""
-    notes = []
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"An image must have 8 or 16 bits a pixel, {name} has {pixels.dtype}; convert it first.")
-    if pixels.dtype == np.uint16:
-        alpha = (pixels[..., 3:].astype(np.uint32) // 257).astype(np.uint8) if pixels.ndim == 3 else None
-        pixels = full_range(pixels if alpha is None else pixels[..., :3])
-        pixels = 255 - pixels if inverted else pixels
-        pixels = pixels if alpha is None else np.concatenate([pixels, alpha], axis=2)
-        notes.append("16-bit image without a window: its darkest to brightest value was mapped to black to white")
-    if pixels.ndim == 3:
-        pixels, coloured = _grey(pixels.astype(np.uint8, copy=False))
-        if coloured:
-            notes.append("colour image converted to grey")
-    return Radiograph(np.ascontiguousarray(pixels, dtype=np.uint8), tuple(notes))
-
-
-def full_range(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Map the darkest value to 0 and the brightest to 255, linearly.
-
-    Args:
-        pixels: any shape, integer or float.
-
-    Returns:
-        uint8, same shape; all 0 when the input is constant.
-    """
-    values = pixels.astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return np.rint((values - low) * scale).astype(np.uint8)
-
-
-def _grey(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
-    """Luminance (ITU-R BT.601) of a BGR or BGRA image laid on black, and whether it had visible colour."""
-    blue, green, red, *alpha = cv2.split(pixels)
-    if alpha and alpha[0].min() < 255:
-        blue, green, red = (cv2.multiply(plane, alpha[0], scale=1 / 255) for plane in (blue, green, red))
-        pixels = np.asarray(cv2.merge([blue, green, red]))
-    spread = cv2.subtract(cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red))
-    coloured = cv2.countNonZero(cv2.threshold(spread, _COLOUR_TOLERANCE, 255, cv2.THRESH_BINARY)[1]) > 0.01 * spread.size
-    if not coloured and not spread.any():
-        return np.asarray(blue, dtype=np.uint8), False  # grey three times over
-    code = cv2.COLOR_BGR2GRAY if pixels.shape[2] == 3 else cv2.COLOR_BGRA2GRAY
-    return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8), coloured
