@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types realdata slow all lock clean
+.PHONY: demo test lint types realdata slow browser all lock clean
 
 demo: .venv/ready
 	$(BIN)/lungwise demo
@@ -24,6 +24,10 @@ realdata: .venv/ready
 
 slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# The page in a headless Chromium, which must be installed.
+browser: .venv/ready
+	$(BIN)/python -m pytest -m browser
 
 all: test lint types
 

@@ -26,7 +26,7 @@ from lungwise.data.store import open_data
 from lungwise.imaging.preprocess import Preprocess, to_square
 from lungwise.imaging.radiograph import Radiograph
 from lungwise.imaging.read import read
-from lungwise.inference.predictor import find_images
+from lungwise.inference.inputs import find_images
 
 LIMIT, RUNS, SEED, PHANTOMS = 60.0, 3, 1, 900
 Image = NDArray[np.uint8]

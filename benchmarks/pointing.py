@@ -18,7 +18,7 @@ from lungwise.bundle.store import read_bundle
 from lungwise.data.phantoms import make_phantom
 from lungwise.imaging.preprocess import preprocess
 from lungwise.imaging.radiograph import Radiograph
-from lungwise.inference.engine import OnnxEngine
+from lungwise.inference.engines import open_engine
 from lungwise.inference.explain import grad_cam
 
 NUMBER, SEED, TOLERANCE = 60, 99, 31
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     bundle = read_bundle(parser.parse_args().model)
-    engine, rng = OnnxEngine(bundle.onnx), np.random.default_rng(SEED)
+    engine, rng = open_engine(bundle.onnx), np.random.default_rng(SEED)
     for label in ("pneumonia", "COVID-19"):
         column, right, within, side = bundle.spec.labels.index(label), 0, 0, 0
         for _ in range(NUMBER):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,14 @@ def _encode(pixels: NDArray[Any], kind: str = "PNG", mode: str | None = None, **
     buffer = io.BytesIO()
     (image.convert(mode) if mode else image).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own: they neither read nor leave anything in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUNGWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from lungwise.data.sources.patients import guess
+from lungwise.imaging.description import Bytes, Floats, describe, without_border
 from lungwise.imaging.preprocess import Preprocess, resize, to_square
-from lungwise.imaging.quality import POSES, Bytes, Floats, Reference, compare, describe, pose, without_border
+from lungwise.imaging.quality import POSES, Reference, compare, pose
 from lungwise.imaging.read import SUFFIXES, read
 
 SIDE, COMPONENTS, HIDDEN, NETWORKS, PASSES = 64, 40, 24, 5, 25

@@ -14,10 +14,11 @@ _HOME = {
     "XrayClassifier": "lungwise.classifier",
     "evaluate": "lungwise.classifier",
     "load": "lungwise.inference.predictor",
+    "Pixels": "lungwise.inference.pixels",
     "LungwiseError": "lungwise.errors",
 }
 
-__all__ = ["LungwiseError", "Request", "XrayClassifier", "__version__", "evaluate", "load", "open_data", "prepare"]
+__all__ = ["LungwiseError", "Pixels", "Request", "XrayClassifier", "__version__", "evaluate", "load", "open_data", "prepare"]
 
 
 def __getattr__(name: str) -> Any:

@@ -95,3 +95,8 @@ def writing(path: Path) -> Iterator[None]:
         if isinstance(cause, NotADirectoryError | FileExistsError):
             raise LungwiseError(f"{where} must be a directory, but a file is in its place; choose another --out.") from cause
         raise
+
+
+def printable(text: str) -> str:
+    """A name or a decoder's words on one line, with "?" for what would act on a terminal or a log instead of being shown."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -63,6 +63,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """What can be lost lies here: ``$LUNGWISE_CACHE``, else ``$XDG_CACHE_HOME/lungwise``, else ``~/.cache/lungwise``.
+
+    Raises:
+        RuntimeError: none of them is set and there is no home.
+    """
+    own, shared = os.environ.get("LUNGWISE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return (Path(own) if own else Path(shared or "~/.cache") / "lungwise").expanduser()
+
+
 def defuse(text: str) -> str:
     """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection")."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text

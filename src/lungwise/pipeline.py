@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from lungwise.assessable import fit_assessable
 from lungwise.bundle.export import prove, to_onnx
 from lungwise.bundle.head import head_of
-from lungwise.bundle.spec import BundleSpec, DecisionSpec
+from lungwise.bundle.place import check_place
+from lungwise.bundle.spec import LICENSE, PRECISIONS, BundleSpec, DecisionSpec
 from lungwise.bundle.store import write_bundle
+from lungwise.bundle.variants import check_wanted, make_variants
 from lungwise.data.batches import plain_batches
-from lungwise.data.store import PreparedData, open_data
-from lungwise.errors import DataError, LungwiseError, RunError
+from lungwise.data.store import PreparedData
+from lungwise.errors import BundleError, DataError, LungwiseError, RunError
 from lungwise.evaluation.calibration import Calibration
 from lungwise.evaluation.compare.runs import read_metrics
 from lungwise.evaluation.conformal import Conformal
 from lungwise.evaluation.decision import Decision
 from lungwise.evaluation.evaluate import Background, evaluate_predictions, evaluate_run
 from lungwise.evaluation.wishes import NONE, Wishes
+from lungwise.exports import data_of, evidence, validation_of
 from lungwise.files import write_whole
 from lungwise.imaging.preprocess import Preprocess
+from lungwise.inference.novelty import FILE as NOVELTY_FILE
 from lungwise.inference.predictor import Predictor
 from lungwise.pictures import pictures_of
 from lungwise.training.run import Run, single_run
@@ -33,7 +40,16 @@ _SAMPLES = 16
 _BLOCK = 512
 
 
-def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, overwrite: bool = False) -> Path:
+def export_run(
+    folder: Path | str,
+    out: Path | str,
+    *,
+    name: str | None = None,
+    variants: Sequence[str] = (),
+    license: str = "other",
+    contact: str = "",
+    overwrite: bool = False,
+) -> Path:
     """Freeze a finished run into a bundle.
 
     The run is evaluated first where it was not, because the bundle carries its threshold and results.
@@ -42,6 +58,9 @@ def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, 
         folder: the run directory.
         out: the bundle's place, a new directory or a name ending in ``.zip``.
         name: the model's name; the run directory's by default.
+        variants: smaller networks beside the float32 one, "fp16" and "int8"; see :mod:`lungwise.bundle.variants`.
+        license: of the model, as the Hugging Face Hub names licences ("cc-by-nc-4.0").
+        contact: whom to ask about the model, for its card.
         overwrite: replace a bundle that is there.
 
     Returns:
@@ -49,29 +68,46 @@ def export_run(folder: Path | str, out: Path | str, *, name: str | None = None, 
 
     Raises:
         RunError: the run is none, a cross-validation, or not finished.
-        BundleError: ONNX differs from Keras, or the place is taken; nothing was written.
+        BundleError: ONNX differs from Keras, a variant costs too much or cannot be measured, or the place is taken; nothing
+            was written.
     """
     # Imported here, because the other half of this module works without Keras.
     from lungwise.models.classifier import with_features
     from lungwise.training.fit import load_model
 
-    run = single_run(folder)
+    run, out = single_run(folder), Path(out)
+    check_place(out, overwrite)
+    check_wanted(variants)
+    _check_license(license)
+    validation = validation_of(run) if variants else None
     metrics = read_metrics(run.folder) if (run.folder / "metrics.json").exists() else evaluate_run(run.folder)
     model = with_features(load_model(run))
     head = head_of(model)
-    spec = _spec(run, metrics, name or run.folder.resolve().name)
+    spec = _spec(run, metrics, name or run.folder.resolve().name, {"license": license, "contact": contact})
     onnx = to_onnx(model, str(run.folder))
     worst = prove(onnx, model, head, _samples(run, spec.preprocess))
-    spec = spec.model_copy(update={"provenance": {**spec.provenance, "onnx_difference": worst}})
-    return write_bundle(Path(out), spec, onnx, head, overwrite=overwrite)
+    smaller = make_variants(onnx, spec, variants, validation) if validation else {}
+    costs = {key: cost for key, (_, cost) in smaller.items()}
+    novelty, reference = fit_assessable(onnx, spec, data_of(run))
+    found = {"variants": costs, "novelty": novelty}
+    spec = spec.model_copy(update={"provenance": {**spec.provenance, "onnx_difference": worst}, **found})
+    extras = {PRECISIONS[key]: network for key, (network, _) in smaller.items()}
+    extras |= {NOVELTY_FILE: reference.to_bytes()} if reference else {}
+    return write_bundle(out, spec, onnx, head, extras=extras, overwrite=overwrite)
 
 
-def _spec(run: Run, metrics: dict[str, Any], name: str) -> BundleSpec:
-    data = {key: run.data[key] for key in ("fingerprint", "counts", "audit", "notes")}
+def _check_license(name: str) -> None:
+    if not re.fullmatch(LICENSE, name):
+        raise BundleError(
+            f"A licence must be named as the Hugging Face Hub does (cc-by-nc-4.0), got '{name}'; correct --license."
+        )
+
+
+def _spec(run: Run, metrics: dict[str, Any], name: str, said: dict[str, str]) -> BundleSpec:
+    data = {key: run.data[key] for key in ("fingerprint", "counts", "audit", "notes")} | {"kind": run.data.get("kind", "")}
     try:
         packages = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))["packages"]
-        decision, results = DecisionSpec(**metrics["decision"]), metrics["parts"][metrics["part"]]
-        answers = _answers(metrics)
+        decision, answers, found = DecisionSpec(**metrics["decision"]), _answers(metrics), evidence(run, metrics, name)
     except (FileNotFoundError, ValueError, KeyError, TypeError, DataError) as cause:
         raise RunError(
             f"A bundle carries the results of its run, but metrics.json or environment.json in {run.folder} is missing or "
@@ -86,8 +122,9 @@ def _spec(run: Run, metrics: dict[str, Any], name: str) -> BundleSpec:
         decision=decision,
         head=run.recipe.model.head.pool,
         synthetic=run.data["synthetic"],
-        metrics={"part": metrics["part"], "results": results},
+        metrics=found,
         provenance={**data, "recipe": run.recipe.model_dump(mode="json"), "packages": packages},
+        **said,
     )
 
 
@@ -115,12 +152,9 @@ def _conformal(spec: BundleSpec) -> Conformal | None:
 
 def _samples(run: Run, spec: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Inputs to prove the export on: validation images where the data set is still there, else seeded noise."""
-    try:
-        data = open_data(run.data["folder"])
-        if data.fingerprint == run.data["fingerprint"] and len(data.validation):
-            return next(plain_batches(data.validation, spec, _SAMPLES))
-    except DataError:
-        pass  # The prepared data may have been moved away; the proof then uses noise.
+    data = data_of(run)
+    if data is not None:
+        return next(plain_batches(data.validation, spec, _SAMPLES))
     rng = np.random.default_rng(0)
     return rng.uniform(spec.low, spec.high, (_SAMPLES, spec.size, spec.size, 1)).astype(np.float32)
 

@@ -35,7 +35,8 @@ def bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_every_command() -> None:
     text = lungwise("--help").output
-    for command in ("demo", "prepare", "audit", "train", "tune", "evaluate", "compare", "export", "predict"):
+    data, use = ("prepare", "audit", "train", "tune", "evaluate", "compare"), ("export", "predict", "push", "pull", "serve")
+    for command in ("demo", *data, *use, "doctor"):
         assert f"  {command} " in text
 
 

@@ -11,7 +11,8 @@ import pytest
 from lungwise.data.prepare import Request, prepare
 from lungwise.evaluation.evaluate import evaluate_run
 from lungwise.imaging.preprocess import Preprocess
-from lungwise.inference.predictor import find_images, load
+from lungwise.inference.inputs import find_images
+from lungwise.inference.predictor import load
 from lungwise.pipeline import bundle_predictions, export_run
 from lungwise.training.fit import train
 from tests.factory import tiny_recipe

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 import lungwise
-from lungwise.cli import data, demo, evaluation, prediction, training, tuning
+from lungwise.cli import data, demo, doctor, evaluation, hub, prediction, serve, training, tuning
 from lungwise.cli.console import console
-from lungwise.errors import LungwiseError
+from lungwise.errors import LungwiseError, printable
 
 Command = Callable[..., None]
 
@@ -26,7 +26,7 @@ def guarded(command: Command) -> Command:
         try:
             command(*arguments, **options)
         except LungwiseError as error:
-            console().print(f"Error: {error}", markup=False)
+            console().print(f"Error: {printable(str(error))}", markup=False)
             raise typer.Exit(2) from error
         except ModuleNotFoundError as absent:
             said = f"This command needs '{absent.name}', which is not installed: pip install 'lungwise[train]'."
@@ -61,7 +61,8 @@ app = typer.Typer(
 )
 for _command in (
     demo.demo, data.prepare, data.audit, training.train, tuning.tune, evaluation.evaluate, evaluation.compare,
-    prediction.export, prediction.predict,
+    prediction.export, prediction.predict, hub.push, hub.pull,
+    serve.serve, doctor.doctor,
 ):  # fmt: skip
     app.command()(guarded(_command))
 

@@ -20,28 +20,32 @@ class Bar:
     """
 
     def __init__(self, console: Console, text: str) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         self._console, self._text = console, text
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._task = self._progress.add_task(text, total=None)
+        self._progress = self._task = None
+        if console.is_terminal:  # a tenth of the time of a short command goes into the import
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=console, transient=True)
+            self._task = self._progress.add_task(text, total=None)
         self._said = -1
 
     def __enter__(self) -> Bar:
-        self._progress.start()
+        if self._progress:
+            self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        if self._progress:
+            self._progress.stop()
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show that ``done`` of ``total`` items are finished; without a terminal a line at each tenth."""
-        self._progress.update(self._task, completed=done, total=total, description=f"{self._text}{note}")
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, description=f"{self._text}{note}")
+            return
         tenth = 10 * done // max(total, 1)
-        if not self._console.is_terminal and tenth > self._said:
+        if tenth > self._said:
             self._console.print(f"{self._text}: {done} of {total}", markup=False)
             self._said = tenth
 

@@ -1,21 +1,22 @@
-"""Where did the network look? Grad-CAM from the one forward pass that made the prediction.
+"""Where did the network look? Heat maps from the one forward pass that made the prediction.
 
 The head is pool, Dense, ReLU, batch norm, Dense, so the derivative of a logit by the feature map has a closed form and
-needs no automatic differentiation. Source: Selvaraju et al., "Grad-CAM", 2017, arXiv 1610.02391.
+needs no automatic differentiation. After convolutions alone the map is Grad-CAM. Behind a transformer's global attention the
+last map's positions are mixed from the whole film; the bundle then holds from where ("attention"), and the evidence is led back.
+
+Sources: Selvaraju et al., "Grad-CAM", 2017, arXiv 1610.02391; Draelos and Carin, "HiResCAM", 2020, arXiv 2011.08891; Abnar and
+Zuidema, "Quantifying Attention Flow in Transformers", 2020, arXiv 2005.00928.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lungwise.bundle.head import HeadWeights
+from lungwise.inference.overlay import Fit, overlay
 
-Fit = Literal["stretch", "pad", "crop"]
-_STRONGEST = 0.55
+__all__ = ["Fit", "grad_cam", "overlay"]
 
 
 def grad_cam(
@@ -33,59 +34,15 @@ def grad_cam(
     Returns:
         float32 [rows, columns], at least 0, in logit units a position.
     """
-    gradient = head.gradient(embedding[None], column)[0]
-    positions = features.shape[0] * features.shape[1]
-    weights = gradient.reshape(features.shape).mean(axis=(0, 1)) if pool == "flatten" else gradient / positions
+    weights = _gradient(features, embedding, head, pool, column).mean(axis=(0, 1))
     return np.asarray(np.maximum(features @ weights, 0.0), dtype=np.float32)
 
 
-def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32], fit: Fit = "stretch") -> NDArray[np.uint8]:
-    """A heat map laid over the image, with a colour scale beside it.
-
-    Args:
-        pixels: uint8 [height, width].
-        heat: float32 [rows, columns], at least 0; it is scaled to its own maximum.
-        fit: how the image became the network's square; see :class:`lungwise.imaging.preprocess.Preprocess`.
-
-    Returns:
-        uint8 [height, width + scale, 3], BGR.
-    """
-    height, width = pixels.shape
-    peak = float(heat.max(initial=0.0))
-    scaled = heat / peak if peak > 0 else heat
-    share = np.clip(_lay_out(scaled, height, width, fit), 0, 1)
-    alpha = (_STRONGEST * share)[..., None]
-    grey = np.repeat(pixels[..., None], 3, axis=2).astype(np.float32)
-    laid = grey * (1 - alpha) + _colour(share) * alpha
-    return np.hstack([np.rint(laid).astype(np.uint8), _scale(height, max(24, width // 16))])
-
-
-def _lay_out(heat: NDArray[np.float32], height: int, width: int, fit: Fit) -> NDArray[np.float32]:
-    """A map of the network's square, resized to where that square lies on the image: float32 [height, width]."""
-    if fit == "stretch":
-        return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-    side = max(height, width) if fit == "pad" else min(height, width)
-    square = np.asarray(cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-    top, left = abs(side - height) // 2, abs(side - width) // 2
-    if fit == "pad":
-        return square[top : top + height, left : left + width]
-    canvas = np.zeros((height, width), np.float32)
-    canvas[top : top + side, left : left + side] = square
-    return canvas
-
-
-def _colour(share: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Colours of shares in [0, 1] on the "inferno" scale, float32 [..., 3], BGR."""
-    steps = np.rint(np.asarray(share) * 255).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(steps, cv2.COLORMAP_INFERNO), dtype=np.float32)
-
-
-def _scale(height: int, width: int) -> NDArray[np.uint8]:
-    """A colour bar: weakest at the bottom, strongest at the top, on black."""
-    bar = np.zeros((height, width, 3), np.uint8)
-    ramp = np.linspace(1, 0, max(height - 2 * width // 3, 2), dtype=np.float32)[:, None]
-    top = (height - ramp.shape[0]) // 2
-    bar[top : top + ramp.shape[0], width // 3 : 2 * width // 3] = _colour(np.repeat(ramp, width - 2 * (width // 3), axis=1))[
-        :, : 2 * width // 3 - width // 3
-    ]
-    return bar
+def _gradient(
+    features: NDArray[np.float32], embedding: NDArray[np.float32], head: HeadWeights, pool: str, column: int
+) -> NDArray[np.float32]:
+    """Derivative of a class' logit by the feature map: float32 [rows, columns, channels], or [1, 1, channels] where all alike."""
+    gradient = head.gradient(embedding[None], column)[0]
+    if pool == "flatten":
+        return gradient.reshape(features.shape)
+    return np.asarray(gradient[None, None] / (features.shape[0] * features.shape[1]), dtype=np.float32)

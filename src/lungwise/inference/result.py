@@ -17,9 +17,10 @@ class Result:
 
     Args:
         path: the file, or a name for bytes and arrays.
-        status: "ok" or "error".
-        decision: the class decided for; None on error.
-        probabilities: class to probability; empty on error.
+        status: "ok"; "cannot assess", an answer without a class because the image is none that the model can judge; or "error",
+            the image could not be read.
+        decision: the class decided for; None unless the status is "ok".
+        probabilities: class to probability; empty unless the status is "ok".
         reasons: why there is no decision.
         warnings: what a reader should know of the image.
         heatmap: path of the written heat map, or None.
@@ -27,7 +28,7 @@ class Result:
         bundle_sha256: which bundle exactly.
         intended_use: the sentence that stands beside every result.
         conformal_set: the classes that cannot be left out at the bundle's stated risk, none where the image fits no class;
-            None where the bundle has no quantiles, and on error.
+            None where the bundle has no quantiles, and unless the status is "ok".
     """
 
     path: str

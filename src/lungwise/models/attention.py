@@ -93,17 +93,35 @@ class RelativeAttention(layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Attend over all positions of the grid."""
-        tokens = self.rows * self.columns
-        x = ops.reshape(x, (-1, tokens, x.shape[-1]))
-        qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.heads, self.head_size))
-        query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in ops.unstack(qkv, 3, axis=2))
-        scores = ops.matmul(query * self.head_size**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-        bias = ops.reshape(ops.take(self._table(), self.index, axis=0), (tokens, tokens, self.heads))
-        scores = scores + ops.cast(ops.transpose(bias, (2, 0, 1)), scores.dtype)
-        weights = self.drop(ops.softmax(scores, axis=-1), training=training)
+        query, key, value = self._parts(x)
+        weights = self.drop(self._weights(query, key), training=training)
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, self.rows, self.columns, self.inner))
         return self.project(mixed)
+
+    def attended(self, x: Any) -> Any:
+        """How much each position looks at each other one, the mean over heads, for the same ``x`` as :meth:`call`.
+
+        Returns:
+            ``[batch, tokens, tokens]``, queries along the rows, each of which sums to 1.
+        """
+        query, key, _ = self._parts(x)
+        return ops.mean(self._weights(query, key), axis=1)
+
+    def _parts(self, x: Any) -> Any:
+        """Queries, keys and values, each ``[batch, heads, tokens, head_size]``."""
+        tokens = self.rows * self.columns
+        x = ops.reshape(x, (-1, tokens, x.shape[-1]))
+        qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.heads, self.head_size))
+        return (ops.transpose(part, (0, 2, 1, 3)) for part in ops.unstack(qkv, 3, axis=2))
+
+    def _weights(self, query: Any, key: Any) -> Any:
+        """Softmax of the scores, ``[batch, heads, tokens, tokens]``."""
+        tokens = self.rows * self.columns
+        scores = ops.matmul(query * self.head_size**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        bias = ops.reshape(ops.take(self._table(), self.index, axis=0), (tokens, tokens, self.heads))
+        scores = scores + ops.cast(ops.transpose(bias, (2, 0, 1)), scores.dtype)
+        return ops.softmax(scores, axis=-1)
 
     def _table(self) -> Any:
         if self.position == "table":

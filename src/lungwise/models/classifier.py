@@ -14,6 +14,7 @@ from lungwise.models.efficientnet import EfficientNetLite0
 from lungwise.models.layers import DropPath, Standardise
 from lungwise.models.pretrained import load_pretrained, made_for_photographs
 from lungwise.models.resnet import resnet50v2
+from lungwise.models.rollout import rollout_of
 from lungwise.recipe import Head, Model
 
 PHOTOGRAPH_DEVIATION = 0.5
@@ -98,13 +99,28 @@ def backbone_of(model: keras.Model) -> keras.Model:
 
 
 def with_features(model: keras.Model) -> keras.Model:
-    """The same model with three outputs: logits, last feature map (``features``) and ``embedding``."""
-    return keras.Model(
-        model.input,
-        {
-            "logits": model.output,
-            "features": model.get_layer("features").output,
-            "embedding": model.get_layer("embedding").output,
-        },
-        name="explained",
-    )
+    """The same model with further outputs: last feature map (``features``), ``embedding`` and, after attention, its roll-out.
+
+    The output ``attention`` is float32 ``[batch, last positions, first positions]``; see
+    :class:`lungwise.models.rollout.Rollout`. Networks without attention lack it.
+    """
+    backbone = next((layer for layer in model.layers if isinstance(layer, keras.Model)), model)
+    rolled = rollout_of(backbone)
+    found = {layer.name: layer.output for layer in model.layers}
+    if rolled is not None and backbone is not model:
+        # Only the backbone's last map is part of the outer graph, so the graph is drawn again around one that gives both.
+        both = keras.Model(backbone.input, [backbone.output, rolled], name="backbone_with_attention")
+
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if layer is backbone:
+                found[layer.name], found["attention"] = both(*args)
+            else:
+                found[layer.name] = layer(*args, **kwargs)
+            return found[layer.name]
+
+        bare = keras.Model(model.input, model.output)  # without optimiser and loss, which would be made anew
+        model = keras.models.clone_model(bare, clone_function=lambda layer: layer, call_function=call)
+    elif rolled is not None:
+        found["attention"] = rolled
+    names = ("logits", "features", "embedding", *(["attention"] if "attention" in found else []))
+    return keras.Model(model.input, {name: found[name] for name in names}, name="explained")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lungwise.errors import WeightsError
-from lungwise.files import write_whole
+from lungwise.files import cache_folder, write_whole
 
 RESNET50V2_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -27,11 +27,6 @@ SIZE_LIMIT = 1 << 30
 _TIMEOUT = 30.0
 _CHUNK = 1 << 20
 _HUB_NAME = re.compile(r"(timm/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``$LUNGWISE_CACHE`` or ``~/.cache/lungwise``."""
-    return Path(os.environ.get("LUNGWISE_CACHE") or Path.home() / ".cache" / "lungwise")
 
 
 def fetch(url: str, md5: str, instead: str) -> Path:
