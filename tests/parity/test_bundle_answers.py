@@ -153,15 +153,15 @@ def test_metrics_of_an_older_version_calibrate_nothing(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     for name in ("calibration", "conformal"):
         del metrics[name]
-    spec = _spec(single_run(run), metrics, "old")
+    spec = _spec(single_run(run), metrics, "old", {})
     assert (spec.temperature, spec.calibration_matrix, spec.conformal_quantiles) == (1.0, (), {})
 
 
 def test_a_map_of_each_class_goes_into_the_bundle(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     mapped = Calibration("dirichlet", 1.0, None, ((1.5, 0.0), (0.0, 0.5)), (0.25, 0.0), "validation")
-    spec = _spec(single_run(run), {**metrics, "calibration": {"calibration": mapped.to_json()}}, "mapped")
+    spec = _spec(single_run(run), {**metrics, "calibration": {"calibration": mapped.to_json()}}, "mapped", {})
     assert (spec.temperature, spec.calibration_matrix, spec.calibration_bias) == (1.0, mapped.matrix, mapped.bias)
     broken = {**metrics, "calibration": {"calibration": {"kind": "guess"}}}
     with pytest.raises(RunError, match=r"metrics\.json or environment\.json in .* is missing or damaged"):
-        _spec(single_run(run), broken, "broken")
+        _spec(single_run(run), broken, "broken", {})

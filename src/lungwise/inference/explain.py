@@ -2,10 +2,9 @@
 
 The head is pool, Dense, ReLU, batch norm, Dense, so the derivative of a logit by the feature map has a closed form and
 needs no automatic differentiation. After convolutions alone the map is Grad-CAM. Behind a transformer's global attention the
-last map's positions are mixed from the whole film; the bundle then holds from where ("attention"), and the evidence is led back.
+last map's positions are mixed from the whole film, and Grad-CAM does not say from where.
 
-Sources: Selvaraju et al., "Grad-CAM", 2017, arXiv 1610.02391; Draelos and Carin, "HiResCAM", 2020, arXiv 2011.08891; Abnar and
-Zuidema, "Quantifying Attention Flow in Transformers", 2020, arXiv 2005.00928.
+Source: Selvaraju et al., "Grad-CAM", 2017, arXiv 1610.02391.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ def grad_cam(
 def _gradient(
     features: NDArray[np.float32], embedding: NDArray[np.float32], head: HeadWeights, pool: str, column: int
 ) -> NDArray[np.float32]:
-    """Derivative of a class' logit by the feature map: float32 [rows, columns, channels], or [1, 1, channels] where all alike."""
+    """Derivative of a class' logit by the feature map: float32 [rows, columns, channels], [1, 1, channels] where all are alike."""
     gradient = head.gradient(embedding[None], column)[0]
     if pool == "flatten":
-        return gradient.reshape(features.shape)
+        return np.asarray(gradient.reshape(features.shape), dtype=np.float32)
     return np.asarray(gradient[None, None] / (features.shape[0] * features.shape[1]), dtype=np.float32)
