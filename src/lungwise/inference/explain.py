@@ -40,7 +40,7 @@ def grad_cam(
 def _gradient(
     features: NDArray[np.float32], embedding: NDArray[np.float32], head: HeadWeights, pool: str, column: int
 ) -> NDArray[np.float32]:
-    """Derivative of a class' logit by the feature map: float32 [rows, columns, channels], [1, 1, channels] where all are alike."""
+    """Derivative of a class' logit by the feature map: float32 [rows, columns, channels], or [1, 1, channels]."""
     gradient = head.gradient(embedding[None], column)[0]
     if pool == "flatten":
         return np.asarray(gradient.reshape(features.shape), dtype=np.float32)
