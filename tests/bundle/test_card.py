@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lungwise.bundle.card import model_card
+from lungwise.bundle.spec import NoveltySpec
 from tests.bundle_factory import make_cost, make_spec, youden
 
 HEADINGS = [
@@ -252,3 +253,16 @@ def test_calibration_and_sets_are_told() -> None:
 def test_an_interval_that_nobody_knows_is_unknown() -> None:
     card = model_card(make_spec(metrics=metrics(accuracy={"value": 0.8, "low": None, "high": None})))
     assert "| accuracy | 0.800 | unknown |" in card
+
+
+def test_what_gets_no_class_is_said_with_limit_and_share() -> None:
+    known = NoveltySpec(checks=("blank", "inverted"), off={"lateral": 0.2}, limit=1.5, fitted=200, validation=50, rejected=0.02)
+    text = model_card(make_spec(novelty=known))
+    assert (
+        "It answers 'cannot assess' for images that fail a check (blank, inverted) or lie beyond the distance 1.50 from its "
+        "200 training images; of the 50 validation images 2.0% are turned away. Not looked for, because these data fail it "
+        "themselves: lateral." in text
+    )
+    bare = model_card(make_spec(novelty=NoveltySpec(checks=("blank",), note="the data set is not at hand")))
+    assert "images that fail a check (blank); the data set is not at hand. What looks alike" in bare
+    assert "An image of anything else gets an answer too" in model_card(make_spec())

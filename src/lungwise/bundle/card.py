@@ -51,9 +51,19 @@ def _use(spec: BundleSpec) -> list[str]:
 
 
 def _refuses(spec: BundleSpec) -> str:
-    if spec.novelty is not None and spec.novelty.limit is not None:
-        return "What is too unlike the images it learnt from is not assessed; what looks alike and is something else may be."
-    return "An image of anything else gets an answer too, unless the program that asks refuses it."
+    """What gets no class, from what the export fitted."""
+    known = spec.novelty
+    if known is None:
+        return "An image of anything else gets an answer too, unless the program that asks refuses it."
+    said = f"It answers 'cannot assess' for images that fail a check ({', '.join(known.checks)})"
+    if known.limit is None:
+        said += f"; {plain(known.note)}"
+    else:
+        said += f" or lie beyond the distance {known.limit:.2f} from its {known.fitted} training images"
+    if known.rejected is not None:
+        said += f"; of the {known.validation} validation images {known.rejected:.1%} are turned away"
+    off = f" Not looked for, because these data fail it themselves: {', '.join(sorted(known.off))}." if known.off else ""
+    return f"{said}.{off} What looks alike and is something else may get a class."
 
 
 def _inputs(spec: BundleSpec) -> list[str]:
