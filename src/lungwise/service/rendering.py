@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lungwise.inference.overlay import Fit, overlay
-from lungwise.inference.picture import wrapped
 from lungwise.inference.result import Result
 from lungwise.service.problems import Problem
 
@@ -18,6 +17,7 @@ Grey = NDArray[np.uint8]
 Heat = NDArray[np.float32]
 PICTURE, HEAT, THUMBNAIL = 4096, 1024, 256
 """Longest sides, in pixels."""
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 
@@ -84,6 +84,22 @@ def answer_lines(result: Result) -> list[str]:
         lines.append(f"Cannot be left out: {', '.join(result.conformal_set) or 'nothing fits'}.")
     lines += [f"Note: {warning}." for warning in result.warnings]
     return [*lines, f"Model {result.model}, {result.bundle_sha256[:12]}.", result.intended_use]
+
+
+def wrapped(line: str, font: Font, width: int) -> list[str]:
+    """A line divided at blanks, and within words that are too long, so that each part fits ``width`` pixels."""
+    parts = [""]
+    for word in line.split():
+        tried = f"{parts[-1]} {word}".strip()
+        if parts[-1] and font.getlength(tried) > width:
+            parts.append("")
+            tried = word
+        while font.getlength(tried) > width and len(tried) > 1:
+            cut = max(1, int(len(tried) * width / font.getlength(tried)))
+            parts[-1:] = [tried[:cut], ""]
+            tried = tried[cut:]
+        parts[-1] = tried
+    return parts
 
 
 def png(pixels: Grey) -> bytes:
